@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package collector is the contract between the collectors and everything
+// that uses them. A collector is a [Spec]: a value that names its kernel
+// programs, the maps they fill, and what each number in those maps means. It
+// has no behaviour; the engine, doctor, list and the generators all read the
+// same value, so there is nothing a built-in collector can do that a
+// user-defined one cannot.
+package collector
+
+import (
+	"github.com/cilium/ebpf"
+
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+// Spec describes one collector.
+type Spec struct {
+	// Name identifies the collector: its folder, its flag, the "collector"
+	// label of kernscope's own metrics and the prefix of its maps.
+	Name string
+	// Help says in one sentence what is measured.
+	Help string
+	// Port is where the collector listens when it is served alone.
+	Port uint16
+	// Load parses the embedded object; it touches no kernel.
+	Load func() (*ebpf.CollectionSpec, error)
+	// Hooks are the places of the kernel the collector attaches to.
+	Hooks []Hook
+	// Constants are the C variables whose value depends on the machine.
+	Constants []Constant
+	// Options are the collector's own switches.
+	Options []Option
+	// Maps describes maps that need more than their definition in C.
+	Maps []Map
+	// Metrics are the families the collector serves.
+	Metrics []Metric
+	// Events, Alerts and Panels are what the recorder and the generators
+	// of rules and dashboards read.
+	Events []Event
+	Alerts []Alert
+	Panels []Panel
+}
+
+// Hook is one place to attach, with alternatives in order of preference. The
+// engine takes the first that this kernel can run; the others never reach the
+// verifier.
+type Hook struct {
+	// Name is what the hook observes, in the user's words: "completion".
+	Name string
+	// Programs are names of programs in the object, best first. Type and
+	// target follow from each program's section.
+	Programs []string
+	// When names the option without which the hook is left out; "" is always.
+	When string
+}
+
+// Constant is a "const volatile" C variable that is set from the running
+// kernel's type information before load.
+type Constant struct {
+	// Variable is the name in C.
+	Variable string
+	// Enumerator names a kernel enumerator that is a bit's position: the
+	// variable becomes 1<<value.
+	Enumerator string
+	// Otherwise is the variable's value on kernels without the enumerator.
+	Otherwise uint32
+}
+
+// Option is a switch of one collector, off by default, given on the command
+// line as --collector.<collector>.<name>.
+type Option struct {
+	Name string
+	Help string
+	// Variable is the "const volatile bool" in C that the switch sets; ""
+	// if the switch only selects hooks and metrics.
+	Variable string
+}
+
+// Map adds to a map's definition in C.
+type Map struct {
+	Name string
+	// Other names an enum member of the key. The engine creates one row per
+	// enumerator with every other member zero: programs count there what
+	// found the map full, and its labels read "other".
+	Other string
+}
+
+// Kind is the type of a metric family.
+type Kind int
+
+// The kinds of metric.
+const (
+	Counter Kind = iota + 1
+	Histogram
+)
+
+// Metric is one family, read from one map.
+type Metric struct {
+	// Name of the family. A histogram's name ends in its unit, which the
+	// engine appends: the unit is the user's choice.
+	Name string
+	Help string
+	Kind Kind
+	// Map whose rows become samples.
+	Map string
+	// Field is the member of the map's value that holds the number; "" is
+	// the whole value. The map's type information says where it is.
+	Field string
+	// Labels of each sample.
+	Labels []Label
+	// When names the option without which the family is left out.
+	When string
+}
+
+// Index as a [Label.Field] is the position in a metric whose Field is an array.
+const Index = "[]"
+
+// Label turns a member of a map's key into a label.
+type Label struct {
+	// Name of the label.
+	Name string
+	// Field is a member of the key; "" is the whole key, [Index] the
+	// position in an array.
+	Field string
+	// As makes the decoder of the raw member; nil for an enum, whose value
+	// becomes the enumerator's name in lower case without the prefix that
+	// all its enumerators share.
+	As func() label.Decoder
+}
+
+// Event describes a record that the collector's programs emit for a slow
+// occurrence.
+type Event struct {
+	// Ring is the ring buffer map the records arrive on.
+	Ring string
+	// Threshold is the C variable above which an event is recorded, in ns.
+	Threshold string
+}
+
+// Alert is an alerting rule on the collector's metrics.
+type Alert struct {
+	Name     string
+	Expr     string
+	For      string
+	Severity string
+	Summary  string
+	Runbook  string
+}
+
+// Panel is a dashboard panel on the collector's metrics.
+type Panel struct {
+	Row   string
+	Title string
+	Type  string
+	Unit  string
+	Exprs []string
+}
