@@ -80,9 +80,10 @@ type Option struct {
 // Map adds to a map's definition in C.
 type Map struct {
 	Name string
-	// Other names an enum member of the key. The engine creates one row per
-	// enumerator with every other member zero: programs count there what
-	// found the map full, and its labels read "other".
+	// Other reserves rows for what finds the map full: one whose key is all
+	// zero or, if Other names an enum member of the key, one per enumerator.
+	// Programs count there what did not fit; the labels of such a row read
+	// "other", except the enum's.
 	Other string
 }
 
@@ -123,6 +124,8 @@ type Label struct {
 	// Field is a member of the key; "" is the whole key, [Index] the
 	// position in an array.
 	Field string
+	// Fixed is the label's value where it is the same for all rows.
+	Fixed string
 	// As makes the decoder of the raw member; nil for an enum, whose value
 	// becomes the enumerator's name in lower case without the prefix that
 	// all its enumerators share.

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#ifndef __VMLINUX_H__
+#define __VMLINUX_H__
+
+/*
+ * The kernel types that our programs read, each cut down to the members they
+ * use: CO-RE finds the real offsets at load, on any kernel and architecture,
+ * so one object serves amd64 and arm64. A member that some kernels lack stands
+ * in a flavour (name___what) next to its use.
+ */
+
+typedef unsigned char __u8;
+typedef signed short __s16;
+typedef unsigned short __u16;
+typedef int __s32;
+typedef unsigned int __u32;
+typedef long long __s64;
+typedef unsigned long long __u64;
+typedef __u16 __be16;
+typedef __u32 __be32;
+typedef __u64 __be64;
+typedef __u32 __wsum;
+typedef _Bool bool;
+
+#define true 1
+#define false 0
+#define NULL ((void *)0)
+
+/* include/uapi/linux/bpf.h */
+enum bpf_map_type {
+	BPF_MAP_TYPE_HASH = 1,
+	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_HASH = 5,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
+	BPF_MAP_TYPE_LRU_HASH = 9,
+	BPF_MAP_TYPE_TASK_STORAGE = 29,
+};
+
+enum {
+	BPF_ANY = 0,
+	BPF_NOEXIST = 1,
+	BPF_F_NO_PREALLOC = 1,
+	BPF_LOCAL_STORAGE_GET_F_CREATE = 1,
+};
+
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+};
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct blk_mq_ops;
+
+struct gendisk {
+	int major;
+	int first_minor;
+	struct request_queue *queue;
+};
+
+struct request_queue {
+	const struct blk_mq_ops *mq_ops;
+	struct gendisk *disk;
+};
+
+struct block_device {
+	struct gendisk *bd_disk;
+};
+
+struct bvec_iter {
+	unsigned int bi_size;
+};
+
+struct bio {
+	struct block_device *bi_bdev;
+	unsigned int bi_opf;
+	__u8 bi_status;
+	struct bvec_iter bi_iter;
+};
+
+struct request {
+	struct request_queue *q;
+	unsigned int cmd_flags;
+	unsigned int rq_flags;
+	unsigned int __data_len;
+	__u64 start_time_ns;
+	__u64 io_start_time_ns;
+};
+
+struct sched_info {
+	unsigned long long run_delay;
+};
+
+struct thread_info {
+	unsigned long flags;
+};
+
+struct task_struct {
+	struct thread_info thread_info;
+	unsigned int __state;
+	int pid;
+	struct sched_info sched_info;
+	__u64 start_time;
+};
+
+struct pt_regs;
+
+#pragma clang attribute pop
+
+#endif

@@ -1,0 +1,275 @@
+//go:build ignore
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+
+/*
+ * System calls by number, counted as they enter the kernel, in one program
+ * for all of them. Calls of 32-bit programs have other numbers and are counted
+ * apart. Two options, both at the exit: errors by errno, and latency.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "hist.bpf.h"
+#include "read.bpf.h"
+#include "row.bpf.h"
+
+#define SYSCALL_NUMBERS 512 /* more than any architecture has assigned */
+#define SYSCALL_MAX_ERRNO 4095
+
+struct syscall_calls {
+	__u64 native[SYSCALL_NUMBERS];
+	__u64 compat[SYSCALL_NUMBERS];
+	__u64 native_beyond; /* numbers that no table could name */
+	__u64 compat_beyond;
+};
+
+struct syscall_error {
+	__u32 number;
+	__u32 error; /* 0 is the row for what does not fit */
+};
+
+struct syscall_stamp {
+	__u64 ns;
+	__u32 number;
+	__u32 pad;
+};
+
+struct {
+	__u64 map_full; /* errors counted under syscall="other", or calls not timed */
+	__u64 unstamped; /* calls whose entry was not seen: not timed */
+} losses;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct syscall_calls);
+} syscall_calls SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 2048);
+	__type(key, struct syscall_error);
+	__type(value, __u64);
+} syscall_errors SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, SYSCALL_NUMBERS);
+	__type(key, __u32);
+	__type(value, struct hist);
+} syscall_latency SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct syscall_stamp);
+} syscall_task SEC(".maps");
+
+/* The same by thread id, for kernels without task storage. LRU: exit() never exits. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 32768);
+	__type(key, __u32);
+	__type(value, struct syscall_stamp);
+} syscall_pid SEC(".maps");
+
+const __u64 syscall_zero_count = 0;
+const struct hist syscall_zero_hist = {};
+
+/* arch/x86/include/asm/thread_info.h: int $0x80 sets it even in a 64-bit program */
+struct thread_info___x86 {
+	__u32 status;
+} __attribute__((preserve_access_index));
+#define X86_TS_COMPAT 0x2
+/* arch/arm64/include/asm/thread_info.h */
+#define ARM64_TIF_32BIT (1UL << 22)
+
+struct pt_regs___x86 {
+	unsigned long orig_ax;
+} __attribute__((preserve_access_index));
+struct pt_regs___arm64 {
+	__s32 syscallno;
+} __attribute__((preserve_access_index));
+
+static __always_inline bool syscall_is_compat_of(bool typed, struct thread_info *ti)
+{
+	struct thread_info___x86 *x86 = (void *)ti;
+
+	if (bpf_core_field_exists(x86->status))
+		return FIELD(typed, x86, status) & X86_TS_COMPAT;
+	return FIELD(typed, ti, flags) & ARM64_TIF_32BIT;
+}
+
+static __always_inline bool syscall_is_compat(void)
+{
+	struct task_struct *task;
+
+	/* 3ca1032ab7ab "bpf: Implement get_current_task_btf and RET_PTR_TO_BTF_ID" */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		task = bpf_get_current_task_btf();
+		return syscall_is_compat_of(true, &task->thread_info);
+	}
+	task = (void *)bpf_get_current_task();
+	return syscall_is_compat_of(false, &task->thread_info);
+}
+
+static __always_inline int syscall_count(__u64 number)
+{
+	struct syscall_calls *calls;
+	__u32 zero = 0;
+
+	calls = bpf_map_lookup_elem(&syscall_calls, &zero);
+	if (!calls)
+		return 0;
+	if (syscall_is_compat()) {
+		if (number < SYSCALL_NUMBERS)
+			calls->compat[number]++;
+		else
+			calls->compat_beyond++;
+	} else {
+		if (number < SYSCALL_NUMBERS)
+			calls->native[number]++;
+		else
+			calls->native_beyond++;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(syscall_enter_typed, struct pt_regs *regs, long number)
+{
+	return syscall_count(number);
+}
+
+SEC("raw_tp/sys_enter")
+int BPF_PROG(syscall_enter_raw, struct pt_regs *regs, long number)
+{
+	return syscall_count(number);
+}
+
+static __always_inline __u64 syscall_number(bool typed, struct pt_regs *regs)
+{
+	struct pt_regs___x86 *x86 = (void *)regs;
+	struct pt_regs___arm64 *arm64 = (void *)regs;
+
+	if (bpf_core_field_exists(x86->orig_ax))
+		return FIELD(typed, x86, orig_ax);
+	return FIELD(typed, arm64, syscallno);
+}
+
+static __always_inline int syscall_error(bool typed, struct pt_regs *regs, long ret)
+{
+	struct syscall_error key = {};
+	__u64 number, *count;
+
+	if (ret >= 0 || ret < -SYSCALL_MAX_ERRNO)
+		return 0;
+	/* Out of range: the return of a signal handler, which restores another call's result. */
+	number = syscall_number(typed, regs);
+	if (number >= SYSCALL_NUMBERS || syscall_is_compat())
+		return 0;
+	key.number = number;
+	key.error = -ret;
+	count = row_of(&syscall_errors, &key, &syscall_zero_count);
+	if (!count) {
+		__sync_fetch_and_add(&losses.map_full, 1);
+		key.number = 0;
+		key.error = 0;
+		count = bpf_map_lookup_elem(&syscall_errors, &key);
+		if (!count)
+			return 0;
+	}
+	(*count)++;
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(syscall_error_typed, struct pt_regs *regs, long ret)
+{
+	return syscall_error(true, regs, ret);
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(syscall_error_raw, struct pt_regs *regs, long ret)
+{
+	return syscall_error(false, regs, ret);
+}
+
+static __always_inline void syscall_observe(struct syscall_stamp *stamp)
+{
+	__u32 number;
+	struct hist *h;
+
+	if (!stamp || !stamp->ns) {
+		__sync_fetch_and_add(&losses.unstamped, 1);
+		return;
+	}
+	number = stamp->number;
+	h = row_of(&syscall_latency, &number, &syscall_zero_hist);
+	if (h)
+		hist_observe(h, bpf_ktime_get_ns() - stamp->ns);
+	else
+		__sync_fetch_and_add(&losses.map_full, 1);
+	stamp->ns = 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(syscall_stamp_storage, struct pt_regs *regs, long number)
+{
+	struct syscall_stamp *stamp;
+
+	if ((__u64)number >= SYSCALL_NUMBERS || syscall_is_compat())
+		return 0;
+	stamp = bpf_task_storage_get(&syscall_task, bpf_get_current_task_btf(), 0,
+				     BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!stamp) {
+		__sync_fetch_and_add(&losses.map_full, 1);
+		return 0;
+	}
+	stamp->number = number;
+	stamp->ns = bpf_ktime_get_ns();
+	return 0;
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(syscall_latency_storage, struct pt_regs *regs, long ret)
+{
+	if (syscall_number(true, regs) >= SYSCALL_NUMBERS || syscall_is_compat())
+		return 0;
+	syscall_observe(bpf_task_storage_get(&syscall_task, bpf_get_current_task_btf(), 0, 0));
+	return 0;
+}
+
+SEC("raw_tp/sys_enter")
+int BPF_PROG(syscall_stamp_raw, struct pt_regs *regs, long number)
+{
+	struct syscall_stamp stamp = {};
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if ((__u64)number >= SYSCALL_NUMBERS || syscall_is_compat())
+		return 0;
+	stamp.number = number;
+	stamp.ns = bpf_ktime_get_ns();
+	if (bpf_map_update_elem(&syscall_pid, &tid, &stamp, BPF_ANY))
+		__sync_fetch_and_add(&losses.map_full, 1);
+	return 0;
+}
+
+SEC("raw_tp/sys_exit")
+int BPF_PROG(syscall_latency_raw, struct pt_regs *regs, long ret)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	if (syscall_number(false, regs) >= SYSCALL_NUMBERS || syscall_is_compat())
+		return 0;
+	syscall_observe(bpf_map_lookup_elem(&syscall_pid, &tid));
+	bpf_map_delete_elem(&syscall_pid, &tid);
+	return 0;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";

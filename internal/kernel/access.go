@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+	"golang.org/x/sys/unix"
+)
+
+// Access says whether this process may load BPF programs and create maps. It
+// tries both, and explains a refusal.
+func (m *Machine) Access() Finding {
+	return m.once("access", func() Finding {
+		array, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+		if err != nil {
+			return refusal("creating a BPF map", err)
+		}
+		array.Close()
+		prog, err := ebpf.NewProgram(&ebpf.ProgramSpec{
+			Type:         ebpf.RawTracepoint,
+			Instructions: asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()},
+			License:      "GPL",
+		})
+		if err != nil {
+			return refusal("loading a BPF program", err)
+		}
+		prog.Close()
+		return yes()
+	})
+}
+
+// refusal explains an error of bpf(2) by what is known of the process.
+func refusal(doing string, err error) Finding {
+	reason := fmt.Sprintf("%s: %v", doing, err)
+	switch {
+	case errors.Is(err, unix.ENOSYS):
+		return no("the kernel has no bpf(2), or a seccomp filter hides it",
+			"run a kernel with CONFIG_BPF_SYSCALL=y, outside of a container whose seccomp profile refuses bpf(2)")
+	case !errors.Is(err, unix.EPERM):
+		return no(reason, "")
+	}
+	if missing := missingCapabilities(); len(missing) > 0 {
+		return no(fmt.Sprintf("%s: not permitted: the process lacks %s", doing, strings.Join(missing, " and ")),
+			"run as root, or grant CAP_BPF and CAP_PERFMON")
+	}
+	if mode := Lockdown(); mode == "confidentiality" {
+		return no(doing+": not permitted: the kernel is locked down (lockdown=confidentiality)",
+			"boot with lockdown=integrity or none")
+	}
+	return no(doing+": not permitted although the capabilities are there: a container's seccomp profile, a security module, or RLIMIT_MEMLOCK",
+		"allow bpf(2) in the container's seccomp profile; before Linux 5.11 also raise RLIMIT_MEMLOCK")
+}
+
+// missingCapabilities names what this process lacks for BPF. CAP_BPF and
+// CAP_PERFMON came with Linux 5.8 (2c78ee898d8f "bpf: Implement CAP_BPF");
+// CAP_SYS_ADMIN includes them.
+func missingCapabilities() []string {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return nil
+	}
+	_, rest, found := strings.Cut(string(status), "CapEff:")
+	if !found {
+		return nil
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	effective, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
+	if err != nil || effective&(1<<unix.CAP_SYS_ADMIN) != 0 {
+		return nil
+	}
+	var missing []string
+	if effective&(1<<unix.CAP_BPF) == 0 {
+		missing = append(missing, "CAP_BPF")
+	}
+	if effective&(1<<unix.CAP_PERFMON) == 0 {
+		missing = append(missing, "CAP_PERFMON")
+	}
+	return missing
+}
+
+// Lockdown is the kernel's lockdown mode (kernel_lockdown(7)): "none",
+// "integrity", "confidentiality", or "" if the kernel has none.
+func Lockdown() string {
+	text, err := os.ReadFile("/sys/kernel/security/lockdown")
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(text), "[")
+	mode, _, _ := strings.Cut(rest, "]")
+	return mode
+}
