@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"slices"
+	"strconv"
+)
+
+//go:generate go run ../gen/syscalls
+
+// Syscall names a system call of the machine's own ABI by its number, as the
+// kernel's headers do. A number without a name reads "sys_N".
+func Syscall() Decoder {
+	return syscalls(nativeSyscalls[:])
+}
+
+// CompatSyscall names a system call that a 32-bit program made: i386 on amd64,
+// ARM EABI on arm64.
+func CompatSyscall() Decoder {
+	return syscalls(compatSyscalls[:])
+}
+
+// SyscallNumber returns the number of a system call of the machine's own ABI,
+// and whether there is one of that name.
+func SyscallNumber(name string) (uint32, bool) {
+	if name == "" { // what the gaps of the table hold
+		return 0, false
+	}
+	i := slices.Index(nativeSyscalls[:], name)
+	return uint32(max(i, 0)), i >= 0
+}
+
+func syscalls(names []string) Decoder {
+	return numeric(func(n uint64) string {
+		if n < uint64(len(names)) && names[n] != "" {
+			return names[n]
+		}
+		return "sys_" + strconv.FormatUint(n, 10)
+	})
+}
