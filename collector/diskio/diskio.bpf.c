@@ -26,8 +26,8 @@ enum diskio_operation {
 	DISKIO_FLUSH,
 	DISKIO_DISCARD,
 	DISKIO_OTHER,
-	DISKIO_NONE, /* not an I/O of the block layer's users */
 };
+#define DISKIO_NONE ((enum diskio_operation)-1) /* a command that is not the block layer's */
 
 struct diskio_key {
 	__u32 device; /* major << 20 | minor; 0 is the row for what does not fit */

@@ -14,6 +14,9 @@
 #include "read.bpf.h"
 #include "row.bpf.h"
 
+/* CLOCK_MONOTONIC at load: tasks started since were seen in all their calls. */
+const volatile __u64 cfg_load_ns;
+
 #define SYSCALL_NUMBERS 512 /* more than any architecture has assigned */
 #define SYSCALL_MAX_ERRNO 4095
 
@@ -200,13 +203,14 @@ int BPF_PROG(syscall_error_raw, struct pt_regs *regs, long ret)
 	return syscall_error(false, regs, ret);
 }
 
-static __always_inline void syscall_observe(struct syscall_stamp *stamp)
+static __always_inline void syscall_observe(struct syscall_stamp *stamp, bool newborn)
 {
 	__u32 number;
 	struct hist *h;
 
 	if (!stamp || !stamp->ns) {
-		__sync_fetch_and_add(&losses.unstamped, 1);
+		if (!newborn)
+			__sync_fetch_and_add(&losses.unstamped, 1);
 		return;
 	}
 	number = stamp->number;
@@ -236,12 +240,21 @@ int BPF_PROG(syscall_stamp_storage, struct pt_regs *regs, long number)
 	return 0;
 }
 
+/* A new task returns zero from the call that made it, which it did not enter. */
+static __always_inline bool syscall_newborn(bool typed, struct task_struct *task, long ret)
+{
+	return !ret && FIELD(typed, task, start_time) >= cfg_load_ns;
+}
+
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_latency_storage, struct pt_regs *regs, long ret)
 {
+	struct task_struct *task = bpf_get_current_task_btf();
+
 	if (syscall_number(true, regs) >= SYSCALL_NUMBERS || syscall_is_compat())
 		return 0;
-	syscall_observe(bpf_task_storage_get(&syscall_task, bpf_get_current_task_btf(), 0, 0));
+	syscall_observe(bpf_task_storage_get(&syscall_task, task, 0, 0),
+			syscall_newborn(true, task, ret));
 	return 0;
 }
 
@@ -263,11 +276,12 @@ int BPF_PROG(syscall_stamp_raw, struct pt_regs *regs, long number)
 SEC("raw_tp/sys_exit")
 int BPF_PROG(syscall_latency_raw, struct pt_regs *regs, long ret)
 {
+	struct task_struct *task = (void *)bpf_get_current_task();
 	__u32 tid = bpf_get_current_pid_tgid();
 
 	if (syscall_number(false, regs) >= SYSCALL_NUMBERS || syscall_is_compat())
 		return 0;
-	syscall_observe(bpf_map_lookup_elem(&syscall_pid, &tid));
+	syscall_observe(bpf_map_lookup_elem(&syscall_pid, &tid), syscall_newborn(false, task, ret));
 	bpf_map_delete_elem(&syscall_pid, &tid);
 	return 0;
 }

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -18,15 +19,26 @@ type row struct {
 	words []uint64
 }
 
-// batch is how many rows are read by one call of the kernel, at first.
-const batch = 64
+// A batch is read by one call of the kernel: at first as many rows as fit
+// here, since a value has a copy for every CPU.
+const (
+	batchRows  = 256
+	batchBytes = 512 << 10
+)
 
 // table reads a map whose values are made of 64-bit counters. It is used by
 // one goroutine at a time.
 type table struct {
-	m     *ebpf.Map
-	words int // of one value
-	cpus  int // copies of a value
+	m      *ebpf.Map
+	words  int // of one value
+	perCPU bool
+	cpus   int // copies of a value
+
+	// The batch and its size in rows, for hashes.
+	size   int
+	keys   reflect.Value
+	values any
+	flat   []uint64
 }
 
 func newTable(m *ebpf.Map) (*table, error) {
@@ -40,22 +52,21 @@ func newTable(m *ebpf.Map) (*table, error) {
 		if err != nil {
 			return nil, fmt.Errorf("counting CPUs: %w", err)
 		}
-		t.cpus = cpus
+		t.perCPU, t.cpus = true, cpus
+	}
+	if isHash(m.Type()) {
+		fit := batchBytes / (8 * t.words * t.cpus)
+		t.allocate(min(max(fit, 1), batchRows, int(m.MaxEntries())))
 	}
 	return t, nil
 }
 
 // rows reads every row.
 func (t *table) rows() ([]row, error) {
-	switch t.m.Type() {
-	case ebpf.Array, ebpf.PerCPUArray:
-		return t.indexed()
+	if isHash(t.m.Type()) {
+		return t.batched()
 	}
-	rows, err := t.batched()
-	if errors.Is(err, ebpf.ErrNotSupported) {
-		return t.walked()
-	}
-	return rows, err
+	return t.indexed()
 }
 
 // indexed reads an array, an element at a time: our arrays are short, their
@@ -76,83 +87,50 @@ func (t *table) indexed() ([]row, error) {
 // batched reads a hash by BPF_MAP_LOOKUP_BATCH (Linux 5.6, 057996380a42 "bpf:
 // Add batch ops to all htab bpf map").
 func (t *table) batched() ([]row, error) {
-	for size := batch; ; size *= 4 {
-		rows, err := t.batchedBy(min(size, int(t.m.MaxEntries())))
-		// A bucket of the hash must fit in a batch.
-		if !errors.Is(err, unix.ENOSPC) || size >= int(t.m.MaxEntries()) {
+	for {
+		rows, err := t.batchedBy()
+		// All rows of one of the hash's buckets must fit in a batch.
+		if !errors.Is(err, unix.ENOSPC) || t.size >= int(t.m.MaxEntries()) {
 			return rows, err
 		}
+		t.allocate(min(4*t.size, int(t.m.MaxEntries())))
 	}
 }
 
-func (t *table) batchedBy(size int) ([]row, error) {
+// allocate makes room for a batch of size rows: the values as plain counters
+// for per-CPU maps, as the library wants them, else an array for each.
+func (t *table) allocate(size int) {
+	t.size = size
+	key := reflect.ArrayOf(int(t.m.KeySize()), reflect.TypeFor[byte]())
+	t.keys = reflect.MakeSlice(reflect.SliceOf(key), size, size)
+	t.flat = make([]uint64, size*t.words*t.cpus)
+	t.values = t.flat
+	if !t.perCPU {
+		value := reflect.ArrayOf(8*t.words, reflect.TypeFor[byte]())
+		t.values = reflect.MakeSlice(reflect.SliceOf(value), size, size).Interface()
+	}
+}
+
+func (t *table) batchedBy() ([]row, error) {
 	var rows []row
 	var cursor ebpf.MapBatchCursor
-	keys := reflect.MakeSlice(reflect.SliceOf(reflect.ArrayOf(int(t.m.KeySize()), reflect.TypeFor[byte]())), size, size)
-	values := t.valueBuffer(size)
 	for {
-		n, err := t.m.BatchLookup(&cursor, keys.Interface(), values.Interface(), nil)
+		n, err := t.m.BatchLookup(&cursor, t.keys.Interface(), t.values, nil)
 		done := errors.Is(err, ebpf.ErrKeyNotExist)
 		if err != nil && !done {
 			return nil, fmt.Errorf("reading %v: %w", t.m, err)
 		}
-		flat := t.flat(values)
 		for i := range n {
-			key := append([]byte(nil), keys.Index(i).Bytes()...)
-			rows = append(rows, row{key, t.merge(flat[i*t.words*t.cpus:][:t.words*t.cpus])})
+			value := t.flat[i*t.words*t.cpus:][:t.words*t.cpus]
+			if !t.perCPU {
+				value = decode(reflect.ValueOf(t.values).Index(i).Bytes())
+			}
+			rows = append(rows, row{bytes.Clone(t.keys.Index(i).Bytes()), t.merge(value)})
 		}
 		if done {
 			return rows, nil
 		}
 	}
-}
-
-// valueBuffer is room for the values of a batch: plain counters for per-CPU
-// maps, whose length the library does not check, else an array per value.
-func (t *table) valueBuffer(size int) reflect.Value {
-	if t.cpus > 1 || t.m.Type() == ebpf.PerCPUHash || t.m.Type() == ebpf.LRUCPUHash {
-		return reflect.ValueOf(make([]uint64, size*t.words*t.cpus))
-	}
-	return reflect.MakeSlice(reflect.SliceOf(reflect.ArrayOf(t.words, reflect.TypeFor[uint64]())), size, size)
-}
-
-func (t *table) flat(values reflect.Value) []uint64 {
-	if flat, ok := values.Interface().([]uint64); ok {
-		return flat
-	}
-	flat := make([]uint64, 0, values.Len()*t.words)
-	for i := range values.Len() {
-		element := values.Index(i)
-		for w := range t.words {
-			flat = append(flat, element.Index(w).Uint())
-		}
-	}
-	return flat
-}
-
-// walked reads a hash key by key. A row that is deleted meanwhile restarts the
-// kernel's walk, so no more keys are taken than the map can hold.
-func (t *table) walked() ([]row, error) {
-	var rows []row
-	var key any
-	for range t.m.MaxEntries() {
-		next, err := t.m.NextKeyBytes(key)
-		if err != nil {
-			return nil, fmt.Errorf("walking %v: %w", t.m, err)
-		}
-		if next == nil {
-			break
-		}
-		key = next
-		value, err := t.m.LookupBytes(next)
-		if err != nil {
-			return nil, fmt.Errorf("reading %v: %w", t.m, err)
-		}
-		if value != nil {
-			rows = append(rows, row{next, t.merge(decode(value))})
-		}
-	}
-	return rows, nil
 }
 
 // merge sums the CPUs' copies of a value.
@@ -172,4 +150,12 @@ func decode(value []byte) []uint64 {
 		words[i] = binary.NativeEndian.Uint64(value[8*i:])
 	}
 	return words
+}
+
+func isHash(t ebpf.MapType) bool {
+	switch t {
+	case ebpf.Hash, ebpf.LRUHash, ebpf.PerCPUHash, ebpf.LRUCPUHash:
+		return true
+	}
+	return false
 }

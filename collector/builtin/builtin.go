@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package builtin is the list of built-in collectors, the only one there is.
+package builtin
+
+import (
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/diskio"
+	"github.com/kernscope/kernscope/collector/schedlat"
+	"github.com/kernscope/kernscope/collector/syscall"
+)
+
+// Collectors are the built-in collectors, by name.
+func Collectors() []collector.Spec {
+	return []collector.Spec{
+		diskio.Spec(),
+		schedlat.Spec(),
+		syscall.Spec(),
+	}
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package diskio measures disk I/O: latency per device and operation from the
+// request's creation to its completion, with bytes and errors. The README
+// beside it says what is counted and what is not.
+package diskio
+
+import (
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" diskio diskio.bpf.c -- -I../../bpf
+
+// Spec describes the collector.
+func Spec() collector.Spec {
+	labels := []collector.Label{
+		{Name: "device", Field: "device", As: label.BlockDevice},
+		{Name: "operation", Field: "operation"},
+	}
+	return collector.Spec{
+		Name: "diskio",
+		Help: "Latency, bytes and errors of every disk I/O, per device and operation",
+		Port: 9101,
+		Load: loadDiskio,
+		Hooks: []collector.Hook{
+			{Name: "request completion", Programs: []string{"diskio_complete_typed", "diskio_complete_raw"}},
+			{Name: "bio submission", Programs: []string{"diskio_submit_typed", "diskio_submit_raw"}},
+			{Name: "bio end", Programs: []string{"diskio_end_typed", "diskio_end_raw"}},
+		},
+		Constants: []collector.Constant{
+			// 5f89154e8e9e "block: Use enum to define RQF_x bit indexes" made
+			// it an enumerator and moved the bit; a macro, 1 << 13, before.
+			{Variable: "cfg_rqf_io_stat", Enumerator: "__RQF_IO_STAT", Otherwise: 1 << 13},
+		},
+		Options: []collector.Option{{
+			Name:     "service-time",
+			Help:     "Also serve the device's own part of the latency, without the time in queues.",
+			Variable: "cfg_service_time",
+		}},
+		Maps: []collector.Map{
+			{Name: "diskio_rows", Other: "operation"},
+			{Name: "diskio_service", Other: "operation"},
+		},
+		Metrics: []collector.Metric{
+			{
+				Name: "ebpf_disk_io_latency", Kind: collector.Histogram, Map: "diskio_rows", Field: "latency", Labels: labels,
+				Help: "Latency of disk I/O from the request's creation to its completion, queues included.",
+			},
+			{
+				Name: "ebpf_disk_io_service_latency", Kind: collector.Histogram, Map: "diskio_service", Labels: labels,
+				Help: "Latency of disk I/O from its issue to the device to its completion.", When: "service-time",
+			},
+			{
+				Name: "ebpf_disk_io_bytes_total", Kind: collector.Counter, Map: "diskio_rows", Field: "bytes", Labels: labels,
+				Help: "Bytes read, written or discarded.",
+			},
+			{
+				Name: "ebpf_disk_io_errors_total", Kind: collector.Counter, Map: "diskio_rows", Field: "errors", Labels: labels,
+				Help: "Disk I/O that completed with an error.",
+			},
+			{
+				Name: "ebpf_disk_io_untimed_total", Kind: collector.Counter, Map: "diskio_rows", Field: "untimed", Labels: labels,
+				Help: "Disk I/O to which the kernel had given no start time; it is in no histogram.",
+			},
+		},
+	}
+}

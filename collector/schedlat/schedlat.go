@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package schedlat measures run-queue latency: how long tasks were ready to
+// run before they ran. The README beside it says what is counted and what is
+// not.
+package schedlat
+
+import "github.com/kernscope/kernscope/collector"
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" schedlat schedlat.bpf.c -- -I../../bpf
+
+// Spec describes the collector.
+func Spec() collector.Spec {
+	return collector.Spec{
+		Name: "schedlat",
+		Help: "Run-queue latency: the time tasks waited for a CPU",
+		Port: 9107,
+		Load: loadSchedlat,
+		Hooks: []collector.Hook{{
+			Name:     "context switch",
+			Programs: []string{"schedlat_switch_storage", "schedlat_switch_typed", "schedlat_switch_raw"},
+		}},
+		Metrics: []collector.Metric{{
+			Name: "ebpf_sched_runqueue_latency", Kind: collector.Histogram, Map: "schedlat_delay",
+			Help: "Time a task was ready to run before it ran, one observation for each stint on a CPU, made as the stint ends.",
+		}},
+	}
+}

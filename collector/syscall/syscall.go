@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package syscall counts system calls by name, and on request their errors
+// and latency. The README beside it says what is counted and what is not.
+package syscall
+
+import (
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" syscall syscall.bpf.c -- -I../../bpf
+
+// Spec describes the collector.
+func Spec() collector.Spec {
+	byIndex := func(as func() label.Decoder) []collector.Label {
+		return []collector.Label{{Name: "syscall", Field: collector.Index, As: as}}
+	}
+	beyond := []collector.Label{{Name: "syscall", Fixed: "other"}}
+	const (
+		calls       = "ebpf_syscalls_total"
+		callsHelp   = "System calls, by name; other is numbers that no system call has."
+		compat      = "ebpf_syscalls_compat_total"
+		compatHelp  = "System calls of 32-bit programs, by name; other is numbers that no system call has."
+		latencyHelp = "Time from the entry of a system call to its exit, sleep included; 64-bit programs."
+	)
+	return collector.Spec{
+		Name: "syscall",
+		Help: "System calls by name, with errors and latency on request",
+		Port: 9105,
+		Load: loadSyscall,
+		Hooks: []collector.Hook{
+			{Name: "entry", Programs: []string{"syscall_enter_typed", "syscall_enter_raw"}},
+			{Name: "error", Programs: []string{"syscall_error_typed", "syscall_error_raw"}, When: "errors"},
+			{Name: "start of timing", Programs: []string{"syscall_stamp_storage", "syscall_stamp_raw"}, When: "latency"},
+			{Name: "end of timing", Programs: []string{"syscall_latency_storage", "syscall_latency_raw"}, When: "latency"},
+		},
+		Options: []collector.Option{
+			{Name: "errors", Help: "Also count errors by system call and errno (adds a program to every exit)."},
+			{Name: "latency", Help: "Also serve latency by system call (adds a program to every entry and exit)."},
+		},
+		Maps: []collector.Map{{Name: "syscall_errors"}},
+		Metrics: []collector.Metric{
+			{Name: calls, Help: callsHelp, Kind: collector.Counter, Map: "syscall_calls", Field: "native", Labels: byIndex(label.Syscall)},
+			{Name: calls, Help: callsHelp, Kind: collector.Counter, Map: "syscall_calls", Field: "native_beyond", Labels: beyond},
+			{Name: compat, Help: compatHelp, Kind: collector.Counter, Map: "syscall_calls", Field: "compat", Labels: byIndex(label.CompatSyscall)},
+			{Name: compat, Help: compatHelp, Kind: collector.Counter, Map: "syscall_calls", Field: "compat_beyond", Labels: beyond},
+			{
+				Name: "ebpf_syscall_errors_total", Kind: collector.Counter, Map: "syscall_errors", When: "errors",
+				Help: "System calls of 64-bit programs that returned an error, by name and error.",
+				Labels: []collector.Label{
+					{Name: "syscall", Field: "number", As: label.Syscall},
+					{Name: "errno", Field: "error", As: label.Errno},
+				},
+			},
+			{
+				Name: "ebpf_syscall_latency", Kind: collector.Histogram, Map: "syscall_latency", When: "latency",
+				Help: latencyHelp, Labels: []collector.Label{{Name: "syscall", As: label.Syscall}},
+			},
+		},
+	}
+}

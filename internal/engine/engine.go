@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine turns collector specs into attached programs, and what the
+// programs count into metric families. Collectors are isolated: each has its
+// own object in the kernel, and one that cannot run leaves the others alone.
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"runtime/debug"
+	"slices"
+
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/rlimit"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// Config is what an engine needs.
+type Config struct {
+	// Specs are the collectors to run.
+	Specs []collector.Spec
+	// Options are the collectors' options that are on, as "collector.option".
+	Options map[string]bool
+	// Layout of histograms, for the unit they are served in.
+	Layout  *metric.Layout
+	Machine *kernel.Machine
+	Logger  *slog.Logger
+}
+
+func (c *Config) on(collector, option string) bool { return c.Options[collector+"."+option] }
+
+// Engine is a set of collectors at work.
+type Engine struct {
+	units   []*unit
+	flights singleflight.Group
+}
+
+// New loads and attaches the collectors. It always returns an engine: what
+// could not start is in the states, and was logged.
+func New(cfg Config) *Engine {
+	// Before Linux 5.11 maps count against RLIMIT_MEMLOCK. Where it cannot
+	// be lifted and is too low, creating a map fails and says so.
+	if err := rlimit.RemoveMemlock(); err != nil {
+		cfg.Logger.Debug("Locked memory stays limited", "err", err)
+	}
+	e := &Engine{units: make([]*unit, len(cfg.Specs))}
+	var group errgroup.Group
+	for i, spec := range cfg.Specs {
+		group.Go(func() error {
+			e.units[i] = start(spec, &cfg)
+			return nil
+		})
+	}
+	group.Wait()
+	for _, s := range e.States() {
+		logger := cfg.Logger.With("collector", s.Collector)
+		if s.Status == Running {
+			for _, h := range s.Hooks {
+				logger.Info("Attached", "hook", h.Name, "to", h.Attach)
+			}
+			continue
+		}
+		logger.Warn("Collector does not run", "status", s.Status, "reason", s.Reason, "remedy", s.Remedy)
+		if s.Detail != "" {
+			logger.Debug("The verifier's log", "log", s.Detail)
+		}
+	}
+	// The kernel's type information is only needed while loading.
+	btf.FlushKernelSpec()
+	debug.FreeOSMemory()
+	return e
+}
+
+// Close detaches all collectors.
+func (e *Engine) Close() {
+	for _, u := range e.units {
+		u.close()
+	}
+}
+
+// States says how every collector fares, in the order of the specs.
+func (e *Engine) States() []State {
+	states := make([]State, len(e.units))
+	for i, u := range e.units {
+		states[i] = u.state()
+	}
+	return states
+}
+
+// Families reads the named collectors, all of them if there is no name.
+// Concurrent calls for the same collector share one reading of its maps. If
+// ctx ends first, the families read so far are not returned.
+func (e *Engine) Families(ctx context.Context, names []string) ([]metric.Family, error) {
+	var own ownMetrics
+	var families []metric.Family
+	for _, u := range e.units {
+		if len(names) > 0 && !slices.Contains(names, u.spec.Name) {
+			continue
+		}
+		shared := e.flights.DoChan(u.spec.Name, func() (any, error) { return u.read(), nil })
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case result := <-shared:
+			read := result.Val.(reading)
+			families = append(families, read.families...)
+			own.add(u, read)
+		}
+	}
+	return append(families, own.families()...), nil
+}
+
+// Check reads every running collector once and returns the first error: the
+// test whether what has been attached can still be read.
+func (e *Engine) Check() error {
+	for _, u := range e.units {
+		if read := u.read(); read.err != nil {
+			return read.err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// ownMetrics gathers kernscope's metrics about its collectors, in the order in
+// which they are first mentioned.
+type ownMetrics struct {
+	list []metric.Family
+}
+
+func (o *ownMetrics) families() []metric.Family { return o.list }
+
+func (o *ownMetrics) put(typ metric.Type, name, help string, value float64, labels ...string) {
+	names, values := make([]string, 0, len(labels)/2), make([]string, 0, len(labels)/2)
+	for i := 0; i < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	at := slices.IndexFunc(o.list, func(f metric.Family) bool { return f.Name == name })
+	if at < 0 {
+		at = len(o.list)
+		o.list = append(o.list, metric.Family{Name: name, Help: help, Type: typ, Labels: names})
+	}
+	o.list[at].Samples = append(o.list[at].Samples, metric.Sample{Labels: values, Value: value})
+}
+
+// add reports on a collector and its last reading.
+func (o *ownMetrics) add(u *unit, read reading) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	name := u.spec.Name
+	state := u.state()
+	if read.err != nil {
+		state.Status, state.Reason = Failed, read.err.Error()
+	}
+	success := 0.0
+	if state.Status == Running {
+		success = 1
+	}
+	o.put(metric.Gauge, "kernscope_collector_success",
+		"Whether the collector is attached and was read without error.", success, "collector", name)
+	o.put(metric.Gauge, "kernscope_collector_info",
+		"How the collector fares: running, unsupported (the machine lacks what it needs) or failed, and why.",
+		1, "collector", name, "status", string(state.Status), "reason", state.Reason)
+	if u.coll == nil {
+		return
+	}
+	o.put(metric.Gauge, "kernscope_collector_duration_seconds",
+		"Time it took to read the collector's maps.", read.took.Seconds(), "collector", name)
+	series := 0
+	for _, f := range read.families {
+		series += len(f.Samples)
+	}
+	o.put(metric.Gauge, "kernscope_collector_samples",
+		"Samples the collector served; a histogram is one.", float64(series), "collector", name)
+	for _, h := range u.hooks {
+		o.put(metric.Gauge, "kernscope_hook_info",
+			"Where the collector is attached on this kernel.", 1,
+			"collector", name, "hook", h.Name, "program", h.Program, "attached", h.Attach)
+	}
+	o.addPrograms(u)
+	o.addMaps(u, read)
+	o.addLosses(u)
+}
+
+func (o *ownMetrics) addPrograms(u *unit) {
+	for _, h := range u.hooks {
+		stats, err := u.coll.Programs[h.Program].Stats()
+		if err != nil {
+			continue // before Linux 5.12 without CAP_SYS_ADMIN; the rest still stands
+		}
+		labels := []string{"collector", u.spec.Name, "program", h.Program}
+		o.put(metric.Counter, "kernscope_program_runs_total",
+			"Runs of the program while BPF statistics were on (sysctl kernel.bpf_stats_enabled).",
+			float64(stats.RunCount), labels...)
+		o.put(metric.Counter, "kernscope_program_run_seconds_total",
+			"Time spent in the program while BPF statistics were on.",
+			stats.Runtime.Seconds(), labels...)
+		o.put(metric.Counter, "kernscope_program_recursion_misses_total",
+			"Events the kernel did not show to the program because it interrupted itself (counted since Linux 5.12).",
+			float64(stats.RecursionMisses), labels...)
+	}
+}
+
+func (o *ownMetrics) addMaps(u *unit, read reading) {
+	names := make([]string, 0, len(u.coll.Maps))
+	for name := range u.coll.Maps {
+		if !strings.HasPrefix(name, ".") { // sections of variables
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		m := u.coll.Maps[name]
+		labels := []string{"collector", u.spec.Name, "map", name}
+		// Other maps are always full, or belong to the tasks.
+		if entries, ok := read.rows[name]; ok && isHash(m.Type()) {
+			o.put(metric.Gauge, "kernscope_map_entries", "Entries in the map.", float64(entries), labels...)
+			o.put(metric.Gauge, "kernscope_map_capacity", "Entries the map can hold.", float64(m.MaxEntries()), labels...)
+		}
+		if info, err := m.Info(); err == nil {
+			if bytes, ok := info.Memlock(); ok {
+				o.put(metric.Gauge, "kernscope_map_bytes", "Kernel memory of the map, as the kernel accounts for it.", float64(bytes), labels...)
+			}
+		}
+	}
+}
+
+func (o *ownMetrics) addLosses(u *unit) {
+	for _, l := range u.losses {
+		words := make([]byte, l.variable.Size())
+		if err := l.variable.Get(words); err != nil {
+			continue
+		}
+		o.put(metric.Counter, "kernscope_lost_events_total",
+			"Events that a program saw and could not count where they belong, by reason.",
+			float64(decode(words)[l.word]), "collector", u.spec.Name, "reason", l.reason)
+	}
+}

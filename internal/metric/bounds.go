@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metric
+
+import "math"
+
+// Unit is the unit the layout is for.
+func (l *Layout) Unit() Unit { return l.unit }
+
+// SlotBounds are the exclusive lower and the inclusive upper bound of a slot,
+// in nanoseconds; the upper one of the overflow slot is infinite.
+func (l *Layout) SlotBounds(slot int) (lower, upper float64) {
+	above := func(slot int) float64 {
+		return float64(l.unit) * math.Exp2(float64(l.index[slot])/8)
+	}
+	switch slot {
+	case 0:
+		return 0, 0
+	case 1:
+		return 0, above(1)
+	case histOverflow:
+		return above(histOverflow - 1), math.Inf(1)
+	}
+	return above(slot - 1), above(slot)
+}
