@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+#
+# Every target is a script, which also runs without make.
+
+.DEFAULT_GOAL := help
+.PHONY: help build run gen test test-vm bench lint
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+build: ## build ./kernscope, one static binary
+	scripts/build
+
+run: ## build, serve, and show this machine's numbers (root)
+	scripts/run
+
+gen: ## regenerate what is committed: BPF objects, tables, docs (clang-19)
+	scripts/gen
+
+test: ## all tests that run on this machine's own kernel (root)
+	scripts/test
+
+test-vm: ## the same tests on every kernel of the matrix, under QEMU (root)
+	test/vm/setup
+	test/vm/matrix $(KERNELS)
+
+bench: ## measure cost per event, scrape and memory; writes docs/OVERHEAD.md (root)
+	go run ./bench
+
+lint: ## gofmt, vet, staticcheck, clang-format, shellcheck
+	scripts/lint

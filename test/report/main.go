@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command report reads the output of "go test -json" and prints what a person
+// wants of it: a line per package, the full output of what failed, and at the
+// end the tests that this machine could not run, with the reason.
+//
+// One reason to skip is legal: the kernel refuses BPF altogether, as in a
+// container. Such a test skips with a message that starts with "no-bpf: ". Any
+// other skip is a failure: a test that nobody runs proves nothing.
+//
+// The exit status says what the stream says; whether go test itself came to
+// its end is for the caller to see (pipefail).
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+)
+
+func main() {
+	out := bufio.NewWriter(os.Stdout)
+	report := newReport(out)
+	err := report.read(os.Stdin, out.Flush)
+	if err == nil {
+		err = report.close()
+	}
+	out.Flush()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "report:", err)
+		os.Exit(1)
+	}
+}
