@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kerneltest
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Kernel is the pinned name, "6.12", of the kernel of the matrix that the test
+// runs on, or "" on the machine's own kernel.
+func Kernel() string { return os.Getenv("KERNSCOPE_KERNEL") }
+
+// VM says that the test needs one of the matrix's own machines: kernel modules
+// or devices that a test must not touch elsewhere. On the machine's own kernel
+// the test is skipped with a message that starts with "vm-only:", by which
+// scripts/test tells it from missing support.
+func VM(t testing.TB, why string) {
+	t.Helper()
+	if Kernel() == "" {
+		t.Skip("vm-only: " + why)
+	}
+}
+
+// Tool fails the test, naming Debian's package, if a command is missing.
+func Tool(t testing.TB, name, debian string) {
+	t.Helper()
+	if _, err := exec.LookPath(name); err != nil {
+		t.Fatalf("%s is missing: apt-get install %s", name, debian)
+	}
+}
+
+// Command runs a command and returns what it wrote to its standard output. The
+// test fails with all that it wrote if it does.
+func Command(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)
+	}
+	return stdout.String()
+}
