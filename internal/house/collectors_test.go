@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package house
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/kernscope/kernscope/collector/builtin"
+)
+
+// checkCollectors finds folders of collector/ that have a kernel half but are
+// not in the list of built-in collectors, entries of the list without a
+// folder, and folders that lack one of their files.
+func checkCollectors(files []file) (complaints []string) {
+	var folders, listed []string
+	for _, f := range files {
+		if matches("collector/*", f.dir()) && strings.HasSuffix(f.path, ".bpf.c") {
+			folders = append(folders, path.Base(f.dir()))
+		}
+	}
+	folders = slices.Compact(slices.Sorted(slices.Values(folders)))
+	for _, spec := range builtin.Collectors() {
+		listed = append(listed, spec.Name)
+	}
+	for _, name := range folders {
+		if !slices.Contains(listed, name) {
+			complaints = append(complaints, fmt.Sprintf("collector/%s: is not in builtin.Collectors", name))
+		}
+	}
+	for _, name := range listed {
+		for _, want := range []string{name + ".bpf.c", name + ".go", name + "_test.go"} {
+			if !slices.ContainsFunc(files, func(f file) bool { return f.path == path.Join("collector", name, want) }) {
+				complaints = append(complaints, fmt.Sprintf("collector/%s: %s is missing", name, want))
+			}
+		}
+	}
+	if !slices.IsSorted(listed) {
+		complaints = append(complaints, "collector/builtin: the list is not sorted by name")
+	}
+	return complaints
+}
