@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package metric
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"math/big"
+	"slices"
+	"sort"
+)
+
+// This file is the Go half of bpf/hist.bpf.h, which says what the slots are.
+
+const (
+	histDoublings = 38
+	// HistSlots is the number of slots: the value zero, eight for each
+	// doubling, the first of the next one, and the overflow.
+	HistSlots = 1 + 8*histDoublings + 1 + 1
+	// histOverflow is the slot of what only +Inf holds.
+	histOverflow = HistSlots - 1
+	// classicBuckets is the number of finite buckets of a classic histogram.
+	classicBuckets = 29
+)
+
+// Unit is a unit of time for the exposition, as its length in nanoseconds.
+type Unit uint64
+
+// The units of the exposition.
+const (
+	Microseconds Unit = 1e3
+	Seconds      Unit = 1e9
+)
+
+// ParseUnit is the inverse of [Unit.String].
+func ParseUnit(s string) (Unit, error) {
+	for _, u := range []Unit{Microseconds, Seconds} {
+		if s == u.String() {
+			return u, nil
+		}
+	}
+	return 0, fmt.Errorf("unit %q is neither %q nor %q", s, Microseconds, Seconds)
+}
+
+// String is the unit as a metric's name ends in it.
+func (u Unit) String() string {
+	switch u {
+	case Microseconds:
+		return "microseconds"
+	case Seconds:
+		return "seconds"
+	}
+	return fmt.Sprintf("%d ns", uint64(u))
+}
+
+// Bounds are the mantissas of the bucket bounds of any doubling, ascending:
+// what the kernel half wants in cfg_hist_bounds.
+func (u Unit) Bounds() [8]uint64 {
+	var mantissas [8]uint64
+	for i, b := range u.bounds() {
+		mantissas[i] = b.mantissa
+	}
+	return mantissas
+}
+
+// bound is unit * 2^(eighth/8) ns, rounded down to mantissa * 2^(top-63), the
+// mantissa's top bit being set.
+type bound struct {
+	mantissa    uint64
+	top, eighth int
+}
+
+func (u Unit) bounds() [8]bound {
+	var bounds [8]bound
+	for j := range bounds {
+		// The eighth power of the bound is an integer, and three integer
+		// square roots round an eighth root down exactly.
+		power := new(big.Int).Exp(big.NewInt(int64(u)), big.NewInt(8), nil)
+		power.Lsh(power, uint(j))
+		top := (power.BitLen() - 1) / 8
+		root := power.Lsh(power, uint(8*(63-top)))
+		for range 3 {
+			root.Sqrt(root)
+		}
+		bounds[j] = bound{mantissa: root.Uint64(), top: top, eighth: j}
+	}
+	slices.SortFunc(bounds[:], func(a, b bound) int { return cmp.Compare(a.mantissa, b.mantissa) })
+	return bounds
+}
+
+// Layout says which buckets the slots are in a unit. It is read only and
+// serves any number of histograms.
+type Layout struct {
+	unit Unit
+	// index of a finite slot's bucket in a native histogram of schema 3:
+	// its upper bound is unit * 2^(index/8). The other slots have none.
+	index [HistSlots]int32
+	// classic are the finite buckets of the classic histogram: the powers of
+	// two from the last finite slot, about 4.5 minutes, down to 1 µs.
+	classic [classicBuckets]classicBucket
+}
+
+// classicBucket is a bucket of the classic histogram. It holds all slots below
+// end, for the classic bounds are also bounds of slots.
+type classicBucket struct {
+	le  float64 // in the unit
+	end int
+}
+
+// NewLayout computes the layout of a unit.
+func NewLayout(u Unit) *Layout {
+	l := &Layout{unit: u}
+	bounds := u.bounds()
+	for slot := 1; slot < histOverflow; slot++ {
+		e, i := (slot-1)/8, (slot-1)%8
+		l.index[slot] = int32(8*(e-bounds[i].top) + bounds[i].eighth)
+	}
+	highest := int(l.index[histOverflow-1]) / 8
+	for i := range l.classic {
+		exponent := highest - (classicBuckets - 1) + i
+		end := sort.Search(histOverflow, func(slot int) bool {
+			return slot > 0 && int(l.index[slot]) > 8*exponent
+		})
+		l.classic[i] = classicBucket{le: math.Ldexp(1, exponent), end: end}
+	}
+	return l
+}
+
+// Hist is a histogram of durations.
+type Hist struct {
+	Layout *Layout
+	// Slots are HistSlots counts.
+	Slots []uint64
+	// Sum of all observations in ns.
+	Sum uint64
+}
+
+// Count is the number of observations.
+func (h *Hist) Count() uint64 {
+	var n uint64
+	for _, c := range h.Slots {
+		n += c
+	}
+	return n
+}
+
+// sum is the sum in the layout's unit, rounded once.
+func (h *Hist) sum() float64 {
+	ns := new(big.Float).SetUint64(h.Sum)
+	unit := new(big.Float).SetUint64(uint64(h.Layout.unit))
+	sum, _ := new(big.Float).SetPrec(53).Quo(ns, unit).Float64()
+	return sum
+}
