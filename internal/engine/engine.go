@@ -11,7 +11,6 @@ import (
 	"runtime/debug"
 	"slices"
 
-	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
@@ -71,8 +70,7 @@ func New(cfg Config) *Engine {
 			logger.Debug("The verifier's log", "log", s.Detail)
 		}
 	}
-	// The kernel's type information is only needed while loading.
-	btf.FlushKernelSpec()
+	// The kernel's type information was only needed for loading.
 	debug.FreeOSMemory()
 	return e
 }

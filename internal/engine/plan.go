@@ -24,12 +24,15 @@ func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option str
 			continue
 		}
 		state := HookState{Name: hook.Name}
+		for _, name := range hook.Programs {
+			if obj.Programs[name] == nil {
+				return nil, nil, fmt.Errorf("hook %s: the object has no program %s", hook.Name, name)
+			}
+			state.AnyOf = append(state.AnyOf, obj.Programs[name].SectionName)
+		}
 		var remedy string
 		for _, name := range hook.Programs {
 			spec := obj.Programs[name]
-			if spec == nil {
-				return nil, nil, fmt.Errorf("hook %s: the object has no program %s", hook.Name, name)
-			}
 			// An inconclusive answer is tried: the kernel itself decides at load.
 			finding := can(spec, obj.Maps)
 			if finding.Answer != kernel.No {

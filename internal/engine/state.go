@@ -37,6 +37,8 @@ type Rejection struct {
 // HookState says which alternative of a hook is taken on this kernel.
 type HookState struct {
 	Name string `json:"name"`
+	// AnyOf are the places that would serve, best first.
+	AnyOf []string `json:"any_of"`
 	// Program is the program taken, "" if there is none.
 	Program string `json:"program,omitempty"`
 	// Attach is where it is attached, as section names say it: "tp_btf/sys_enter".

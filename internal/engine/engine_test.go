@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine_test
+
+import (
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/collector/schedlat"
+	"github.com/kernscope/kernscope/collector/syscall"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+func config(t *testing.T, specs ...collector.Spec) engine.Config {
+	return engine.Config{
+		Specs:   specs,
+		Layout:  metric.NewLayout(metric.Microseconds),
+		Machine: kerneltest.Open(t),
+		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
+	}
+}
+
+// refused is a collector whose program returns what it never set.
+func refused() collector.Spec {
+	s := schedlat.Spec()
+	s.Name = "refused"
+	load := s.Load
+	s.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err == nil {
+			for _, p := range obj.Programs {
+				p.Instructions = asm.Instructions{asm.Mov.Reg(asm.R0, asm.R3), asm.Return()}
+			}
+		}
+		return obj, err
+	}
+	return s
+}
+
+func descriptors(t *testing.T) int {
+	t.Helper()
+	fds, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(fds)
+}
+
+func TestOneFailureLeavesTheOthersAlone(t *testing.T) {
+	missing := schedlat.Spec()
+	missing.Name = "missing"
+	load := missing.Load
+	missing.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err == nil {
+			for _, p := range obj.Programs {
+				p.AttachTo = "no_such_tracepoint"
+			}
+		}
+		return obj, err
+	}
+	mistaken := syscall.Spec()
+	mistaken.Name = "mistaken"
+	mistaken.Metrics = mistaken.Metrics[:1]
+	mistaken.Metrics[0].Field = "no_such_member"
+
+	e := engine.New(config(t, refused(), missing, mistaken, schedlat.Spec()))
+	defer e.Close()
+	states := e.States()
+	for i, want := range []struct {
+		status engine.Status
+		reason string
+	}{
+		{engine.Failed, "verifier"},
+		{engine.Unsupported, "no tracepoint no_such_tracepoint"},
+		{engine.Failed, "struct syscall_calls has no member no_such_member"},
+		{engine.Running, ""},
+	} {
+		if s := states[i]; s.Status != want.status || !strings.Contains(s.Reason, want.reason) || strings.Contains(s.Reason, "\n") {
+			t.Errorf("%s is %s: %q; want %s with %q in one line", s.Collector, s.Status, s.Reason, want.status, want.reason)
+		}
+	}
+	numbers := kerneltest.Read(t, e)
+	for name, want := range map[string]float64{"refused": 0, "missing": 0, "mistaken": 0, "schedlat": 1} {
+		if got := numbers.Value("kernscope_collector_success", "collector="+name); got != want {
+			t.Errorf("success of %s is %v, want %v", name, got, want)
+		}
+	}
+	if n, _ := numbers.Hist("ebpf_sched_runqueue_latency_microseconds"); n == 0 {
+		t.Error("the collector that runs observed nothing")
+	}
+}
+
+func TestNothingIsHeldAfterClose(t *testing.T) {
+	cfg := config(t, append(builtin.Collectors(), refused())...)
+	// The first engine also opens what the libraries keep.
+	engine.New(cfg).Close()
+	before := descriptors(t)
+	e := engine.New(cfg)
+	if during := descriptors(t); during <= before {
+		t.Fatalf("%d descriptors while attached, %d before: the test counts nothing", during, before)
+	}
+	e.Close()
+	if after := descriptors(t); after != before {
+		t.Errorf("%d descriptors after closing, %d before", after, before)
+	}
+}
+
+func TestConcurrentReadingsAgree(t *testing.T) {
+	e := kerneltest.Run(t, syscall.Spec())
+	first := kerneltest.Read(t, e).Value("ebpf_syscalls_total", "syscall=bpf")
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			families, err := e.Families(t.Context(), nil)
+			if err != nil || len(families) == 0 {
+				t.Errorf("%d families, %v", len(families), err)
+			}
+		})
+	}
+	group.Wait()
+	if last := kerneltest.Read(t, e).Value("ebpf_syscalls_total", "syscall=bpf"); last <= first {
+		t.Errorf("bpf(2) was called %v times at the end, %v at the start", last, first)
+	}
+}
+
+func TestFamiliesOfNamedCollectorsOnly(t *testing.T) {
+	cfg := config(t, builtin.Collectors()...)
+	e := engine.New(cfg)
+	defer e.Close()
+	families, err := e.Families(t.Context(), []string{"schedlat"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if strings.HasPrefix(f.Name, "ebpf_") && !strings.HasPrefix(f.Name, "ebpf_sched_") {
+			t.Errorf("%s was not asked for", f.Name)
+		}
+	}
+}

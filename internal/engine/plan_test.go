@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/kernel"
+)
+
+// object has two programs, each with a map of its own, and a shared one.
+func object() *ebpf.CollectionSpec {
+	uses := func(maps ...string) asm.Instructions {
+		var ins asm.Instructions
+		for _, m := range maps {
+			ins = append(ins, asm.LoadMapPtr(asm.R1, 0).WithReference(m))
+		}
+		return append(ins, asm.Return())
+	}
+	return &ebpf.CollectionSpec{
+		Programs: map[string]*ebpf.ProgramSpec{
+			"best": {Name: "best", SectionName: "tp_btf/x", Instructions: uses("state", "counts")},
+			"next": {Name: "next", SectionName: "raw_tp/x", Instructions: uses("fallback", "counts")},
+		},
+		Maps: map[string]*ebpf.MapSpec{"state": {}, "fallback": {}, "counts": {}, ".rodata": {}},
+	}
+}
+
+func only(names ...string) supports {
+	return func(p *ebpf.ProgramSpec, _ map[string]*ebpf.MapSpec) kernel.Finding {
+		for _, n := range names {
+			if p.Name == n {
+				return kernel.Finding{Answer: kernel.Yes}
+			}
+		}
+		return kernel.Finding{Answer: kernel.No, Reason: p.Name + " is missing", Remedy: "a newer kernel"}
+	}
+}
+
+func always(string) bool { return true }
+
+func TestChooseTakesTheFirstThatTheKernelHas(t *testing.T) {
+	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "next"}}}
+	for _, tc := range []struct {
+		has      supports
+		program  string
+		rejected int
+		maps     string
+	}{
+		{only("best", "next"), "best", 0, ".rodata counts state"},
+		{only("next"), "next", 1, ".rodata counts fallback"},
+		{func(*ebpf.ProgramSpec, map[string]*ebpf.MapSpec) kernel.Finding { return kernel.Finding{} }, "best", 0, ".rodata counts state"},
+	} {
+		obj := object()
+		chosen, problem, err := choose(hooks, obj, always, tc.has)
+		if err != nil || problem != nil {
+			t.Fatalf("%s: problem %v, error %v", tc.program, problem, err)
+		}
+		if chosen[0].Program != tc.program || len(chosen[0].Rejected) != tc.rejected {
+			t.Errorf("chose %+v, want %s with %d rejected", chosen[0], tc.program, tc.rejected)
+		}
+		prune(obj, chosen)
+		if len(obj.Programs) != 1 || obj.Programs[tc.program] == nil {
+			t.Errorf("%s: programs left to load: %v", tc.program, obj.Programs)
+		}
+		for _, name := range []string{"state", "fallback", "counts", ".rodata"} {
+			if (obj.Maps[name] != nil) != strings.Contains(tc.maps, name) {
+				t.Errorf("%s: map %s left to load: %v, want only %s", tc.program, name, obj.Maps[name] != nil, tc.maps)
+			}
+		}
+	}
+}
+
+func TestChooseExplainsWhyNothingServes(t *testing.T) {
+	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "next"}}}
+	_, problem, err := choose(hooks, object(), always, only())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "nowhere to observe event: tp_btf/x: best is missing; raw_tp/x: next is missing"
+	if problem == nil || problem.Status != Unsupported || problem.Reason != want || problem.Remedy != "a newer kernel" {
+		t.Errorf("problem %+v, want unsupported: %s", problem, want)
+	}
+}
+
+func TestChooseLeavesOutWhatIsNotWanted(t *testing.T) {
+	hooks := []collector.Hook{{Name: "event", Programs: []string{"best"}}, {Name: "extra", Programs: []string{"next"}, When: "more"}}
+	chosen, problem, err := choose(hooks, object(), func(option string) bool { return option == "" }, only("best"))
+	if err != nil || problem != nil || len(chosen) != 1 {
+		t.Errorf("chose %v (problem %v, error %v), want only the hook without a condition", chosen, problem, err)
+	}
+}
+
+func TestChooseNamesAMissingProgram(t *testing.T) {
+	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "absent"}}}
+	_, _, err := choose(hooks, object(), always, only("best"))
+	if err == nil || !strings.Contains(err.Error(), "absent") {
+		t.Errorf("error %v, want one that names the program", err)
+	}
+}
