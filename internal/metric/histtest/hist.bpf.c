@@ -1,6 +1,5 @@
 //go:build ignore
-
-// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>

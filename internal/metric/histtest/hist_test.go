@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
+	"github.com/kernscope/kernscope/internal/kerneltest"
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
@@ -22,6 +23,7 @@ var units = []metric.Unit{metric.Microseconds, metric.Seconds}
 // load loads the programs with the bounds of a unit.
 func load(t *testing.T, u metric.Unit) *histtestObjects {
 	t.Helper()
+	kerneltest.Open(t)
 	spec, err := loadHisttest()
 	if err != nil {
 		t.Fatal(err)
