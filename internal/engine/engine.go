@@ -71,6 +71,7 @@ func New(cfg Config) *Engine {
 		}
 	}
 	// The kernel's type information was only needed for loading.
+	cfg.Machine.Release()
 	debug.FreeOSMemory()
 	return e
 }

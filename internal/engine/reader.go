@@ -5,6 +5,7 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -161,4 +162,28 @@ func empty(words []uint64) bool {
 		}
 	}
 	return true
+}
+
+// sumEqual adds up samples with the same labels: different keys may have one
+// name, such as a device's old and new number after it was replugged.
+func sumEqual(samples []metric.Sample) []metric.Sample {
+	at := make(map[string]int, len(samples))
+	kept := samples[:0]
+	for _, s := range samples {
+		key := strings.Join(s.Labels, "\xff") // no label value has this byte
+		i, twice := at[key]
+		if !twice {
+			at[key] = len(kept)
+			kept = append(kept, s)
+			continue
+		}
+		kept[i].Value += s.Value
+		if s.Hist != nil {
+			kept[i].Hist.Sum += s.Hist.Sum
+			for slot, n := range s.Hist.Slots {
+				kept[i].Hist.Slots[slot] += n
+			}
+		}
+	}
+	return kept
 }

@@ -206,6 +206,9 @@ func (u *unit) read() reading {
 		f := &out.families[at]
 		f.Samples = r.samples(f.Samples, rows[r.table], u.reserved[r.table])
 	}
+	for i := range out.families {
+		out.families[i].Samples = sumEqual(out.families[i].Samples)
+	}
 	out.took = time.Since(begin)
 	return out
 }

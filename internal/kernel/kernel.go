@@ -76,6 +76,9 @@ func (m *Machine) External() *btf.Spec { return m.external }
 // Cache is the decoded type information of the kernel, for loading programs.
 func (m *Machine) Cache() *btf.Cache { return m.cache }
 
+// Release frees the decoded type information. It is decoded again when needed.
+func (m *Machine) Release() { m.cache = btf.NewCache() }
+
 // Types says whether there is type information at all, the kernel's own or an
 // external file's. No program can be adapted to the kernel without.
 func (m *Machine) Types() Finding {
