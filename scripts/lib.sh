@@ -32,7 +32,7 @@ become_root() {
 
 # need_packages PACKAGE... installs those of Debian's packages that are missing.
 need_packages() {
-	local package missing=()
+	local package log missing=()
 	for package; do
 		[[ $(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) == installed ]] || missing+=("$package")
 	done
@@ -40,9 +40,13 @@ need_packages() {
 	command -v apt-get >/dev/null || die "needs the packages ${missing[*]}, and installs packages with apt-get only: install them another way"
 	((EUID == 0)) || die "needs root to install ${missing[*]}"
 	say "installing ${missing[*]}"
-	apt-get update -qq || die "apt-get update failed: check the machine's apt sources and network"
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null ||
-		die "apt-get could not install ${missing[*]}"
+	# A source that fails may not be one that is needed. A new machine may
+	# be upgrading itself and hold the lock.
+	log=$({
+		apt-get update -qq
+		DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
+			-o DPkg::Lock::Timeout=300 "${missing[@]}"
+	} 2>&1) || die "apt-get could not install ${missing[*]}:"$'\n'"$log"
 }
 
 # at_least WANT HAVE compares dotted versions.

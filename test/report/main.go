@@ -4,9 +4,10 @@
 // wants of it: a line per package, the full output of what failed, and at the
 // end the tests that this machine could not run, with the reason.
 //
-// One reason to skip is legal: the kernel refuses BPF altogether, as in a
-// container. Such a test skips with a message that starts with "no-bpf: ". Any
-// other skip is a failure: a test that nobody runs proves nothing.
+// Two reasons to skip are legal: the kernel refuses BPF altogether, as in a
+// container, or the test needs a machine of the matrix. Such a test skips with
+// a message that starts with "no-bpf: " or "vm-only: ". Any other skip is a
+// failure: a test that nobody runs proves nothing.
 //
 // The exit status says what the stream says; whether go test itself came to
 // its end is for the caller to see (pipefail).

@@ -29,23 +29,38 @@ func (t test) String() string {
 	return strings.TrimPrefix(t.pkg, "github.com/kernscope/kernscope/") + " " + t.name
 }
 
+// reason is why a test was not run: a legal kind, and the test's own words.
+type reason struct{ kind, words string }
+
+// legal are the kinds of reason to skip, with what they mean to the user.
+var legal = map[string]string{
+	"no-bpf":  "Not run here, because the kernel refuses BPF",
+	"vm-only": "Not run here, but by make test-vm",
+}
+
+// legalSkip is the message of a skip for a legal reason, as testing prints it.
+var legalSkip = regexp.MustCompile(`(?m)^ *[^ ]+\.go:\d+: (no-bpf|vm-only): (.+)$`)
+
 // report is what is known of a run so far.
 type report struct {
 	out            io.Writer
 	passed, failed int
 	// output of the tests that have not ended.
 	output map[test]*strings.Builder
-	// refused are the tests that the kernel refused to run, by reason;
-	// skipped those that had no right to skip.
-	refused map[string][]test
+	// broken are the packages of which a test failed.
+	broken map[string]bool
+	// notRun are the tests with a legal reason to skip, by that reason;
+	// skipped those without.
+	notRun  map[reason][]test
 	skipped []test
 }
 
 func newReport(out io.Writer) *report {
 	return &report{
-		out:     out,
-		output:  make(map[test]*strings.Builder),
-		refused: make(map[string][]test),
+		out:    out,
+		output: make(map[test]*strings.Builder),
+		broken: make(map[string]bool),
+		notRun: make(map[reason][]test),
 	}
 }
 
@@ -91,9 +106,13 @@ func (r *report) takePackage(e event) {
 		for t, output := range r.output {
 			if t.pkg == e.Package {
 				r.failed++
+				r.broken[t.pkg] = true
 				fmt.Fprintf(r.out, "--- NO END: %s\n%s", t, output)
 				delete(r.output, t)
 			}
+		}
+		if !r.broken[e.Package] {
+			r.failed++ // not built, or ended outside of a test
 		}
 	}
 }
@@ -114,10 +133,12 @@ func (r *report) takeTest(t test, e event) {
 		r.passed++
 	case "fail":
 		r.failed++
+		r.broken[t.pkg] = true
 		io.WriteString(r.out, output.String())
 	case "skip":
-		if m := refusal.FindStringSubmatch(output.String()); m != nil {
-			r.refused[m[1]] = append(r.refused[m[1]], t)
+		if m := legalSkip.FindStringSubmatch(output.String()); m != nil {
+			why := reason{m[1], m[2]}
+			r.notRun[why] = append(r.notRun[why], t)
 		} else {
 			r.skipped = append(r.skipped, t)
 			io.WriteString(r.out, output.String())
@@ -128,26 +149,24 @@ func (r *report) takeTest(t test, e event) {
 	delete(r.output, t)
 }
 
-// refusal is the message of a skip whose reason is legal, as testing prints it.
-var refusal = regexp.MustCompile(`(?m)^ *[^ ]+\.go:\d+: no-bpf: (.+)$`)
-
 // close prints what was not run, and the count. It fails if a test did, if one
 // skipped without right, or if there was none.
 func (r *report) close() error {
-	refused := 0
-	for _, reason := range slices.Sorted(maps.Keys(r.refused)) {
-		fmt.Fprintf(r.out, "\nNot run here, because the kernel refuses BPF: %s\n", reason)
-		tests := r.refused[reason]
-		slices.SortFunc(tests, func(a, b test) int { return cmp.Compare(a.String(), b.String()) })
-		for _, t := range tests {
+	skipped := len(r.skipped)
+	reasons := slices.SortedFunc(maps.Keys(r.notRun), func(a, b reason) int {
+		return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(a.words, b.words))
+	})
+	for _, why := range reasons {
+		fmt.Fprintf(r.out, "\n%s: %s\n", legal[why.kind], why.words)
+		for _, t := range r.notRun[why] {
 			fmt.Fprintf(r.out, "  %s\n", t)
 		}
-		refused += len(tests)
+		skipped += len(r.notRun[why])
 	}
 	for _, t := range r.skipped {
-		fmt.Fprintf(r.out, "\nSkipped without right: %s (only \"no-bpf: \" is a reason)\n", t)
+		fmt.Fprintf(r.out, "\nSkipped without right: %s (\"no-bpf: ...\" and \"vm-only: ...\" are the reasons)\n", t)
 	}
-	fmt.Fprintf(r.out, "\ntests: %d passed, %d failed, %d skipped\n", r.passed, r.failed, refused+len(r.skipped))
+	fmt.Fprintf(r.out, "\ntests: %d passed, %d failed, %d skipped\n", r.passed, r.failed, skipped)
 	switch {
 	case r.failed > 0:
 		return fmt.Errorf("%d tests failed", r.failed)

@@ -55,6 +55,11 @@ func TestReport(t *testing.T) {
 			},
 		},
 		{
+			name: "what needs the matrix is named",
+			in:   stream("pass", "") + stream("skip", "    vm.go:25: vm-only: needs null_blk"),
+			want: []string{"Not run here, but by make test-vm: needs null_blk\n  a TestX\n"},
+		},
+		{
 			name: "any other skip is an error",
 			in:   stream("pass", "") + stream("skip", "    a_test.go:9: needs a sunny day"),
 			want: []string{"sunny day", "Skipped without right: a TestX"}, wantErr: "1 tests skipped without right",
@@ -71,8 +76,13 @@ func TestReport(t *testing.T) {
 		},
 		{
 			name: "a package that does not build is shown",
-			in:   `{"ImportPath":"a","Action":"build-output","Output":"a.go:1: undefined: b\n"}`,
-			want: []string{"a.go:1: undefined: b"}, wantErr: "no test passed",
+			in: stream("pass", "") + `{"ImportPath":"a","Action":"build-output","Output":"a.go:1: undefined: b\n"}
+{"Action":"fail","Package":"a","FailedBuild":"a"}`,
+			want: []string{"a.go:1: undefined: b", "1 passed, 1 failed"}, wantErr: "1 tests failed",
+		},
+		{
+			name: "nothing passed",
+			in:   stream("skip", "    a_test.go:9: no-bpf: operation not permitted"), wantErr: "no test passed",
 		},
 		{
 			name:    "what is not JSON is an error",
