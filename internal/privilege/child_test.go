@@ -91,7 +91,7 @@ func nobody(ambient ...cap.Value) *syscall.SysProcAttr {
 
 var scenarios = map[string]func() report{
 	"drop all":        func() report { return drop(nil, nothing) },
-	"keep two":        func() report { return drop([]string{"CAP_NET_ADMIN", "cap_bpf"}, nothing) },
+	"keep two":        func() report { return drop([]string{"CAP_NET_BIND_SERVICE", "kill"}, nothing) },
 	"keep unheld":     func() report { return drop([]string{"cap_bpf", "cap_net_admin"}, nothing) },
 	"keep unknown":    func() report { return drop([]string{"cap_bpf", "cap_foo", "bar"}, nothing) },
 	"needs bpf":       func() report { return drop(nil, needs("cap_bpf")) },

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"kernel.org/pub/linux/libs/security/libcap/cap"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // mask is how /proc/PID/status writes a set of capabilities.
@@ -59,17 +61,18 @@ func TestDropAll(t *testing.T) {
 
 func TestDropKeepsWhatIsAskedFor(t *testing.T) {
 	r := run(t, "keep two", nil)
-	two := mask(cap.NET_ADMIN, cap.BPF)
+	two := mask(cap.KILL, cap.NET_BIND_SERVICE)
 	expectEverywhere(t, r, two, two)
-	if want := []string{"cap_net_admin", "cap_bpf"}; !slices.Equal(r.After, want) {
+	if want := []string{"cap_kill", "cap_net_bind_service"}; !slices.Equal(r.After, want) {
 		t.Errorf("Effective() = %v, want %v", r.After, want)
 	}
-	if len(r.Kept) != 2 || r.Kept[0] != (Kept{"cap_net_admin", "asked for"}) {
+	if len(r.Kept) != 2 || r.Kept[0] != (Kept{"cap_kill", "asked for"}) {
 		t.Errorf("Drop reports %v", r.Kept)
 	}
 }
 
 func TestDropWithoutRoot(t *testing.T) {
+	kerneltest.Open(t)
 	r := run(t, "drop all", nobody(cap.PERFMON, cap.BPF))
 	if want := []string{"cap_perfmon", "cap_bpf"}; !slices.Equal(r.Before, want) {
 		t.Errorf("Effective() = %v before, want %v", r.Before, want)
@@ -79,6 +82,7 @@ func TestDropWithoutRoot(t *testing.T) {
 }
 
 func TestDropRefusesWhatIsNotHeld(t *testing.T) {
+	kerneltest.Open(t)
 	held := []string{"cap_perfmon", "cap_bpf"}
 	for scenario, want := range map[string][]string{
 		"keep unheld":  {"keeping cap_net_admin", "it has cap_perfmon, cap_bpf"},
@@ -90,13 +94,14 @@ func TestDropRefusesWhatIsNotHeld(t *testing.T) {
 				t.Errorf("%s: error %q does not say %q", scenario, r.Err, part)
 			}
 		}
-		if !slices.Equal(r.After, held) || r.Calls != 0 {
-			t.Errorf("%s: the process changed to %v", scenario, r.After)
+		if !slices.Equal(r.After, held) || r.Calls != 0 || r.Threads[0]["NoNewPrivs"] != "0" {
+			t.Errorf("%s: the process changed to %v", scenario, r.Threads[0])
 		}
 	}
 }
 
 func TestDropKeepsWhatTheKernelWants(t *testing.T) {
+	kerneltest.Open(t)
 	r := run(t, "needs bpf", nobody(cap.PERFMON, cap.BPF))
 	expectEverywhere(t, r, mask(cap.BPF), ownBounding(t))
 	if len(r.Kept) != 1 || r.Kept[0].Name != "cap_bpf" || !strings.Contains(r.Kept[0].String(), "BPF maps") {
@@ -122,6 +127,7 @@ func TestDropReportsOtherErrors(t *testing.T) {
 // The kernel decides: with the capability where it must be, without where it
 // need not, and readable in both cases.
 func TestMapIsReadableAfterDrop(t *testing.T) {
+	kerneltest.Open(t)
 	plain := run(t, "read plainly", nil)
 	r := run(t, "read a map", nil)
 	want := mask()
