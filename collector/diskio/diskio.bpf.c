@@ -27,7 +27,7 @@ enum diskio_operation {
 	DISKIO_DISCARD,
 	DISKIO_OTHER,
 };
-#define DISKIO_NONE ((enum diskio_operation)-1) /* a command that is not the block layer's */
+#define DISKIO_NONE ((enum diskio_operation)(-1)) /* a command that is not the block layer's */
 
 struct diskio_key {
 	__u32 device; /* major << 20 | minor; 0 is the row for what does not fit */
@@ -313,4 +313,5 @@ int BPF_PROG(diskio_end_raw, struct request_queue *q, struct bio *bio)
 	return diskio_end(false, bio);
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";

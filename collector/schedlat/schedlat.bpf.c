@@ -137,4 +137,5 @@ int BPF_PROG(schedlat_switch_raw, bool preempt, struct task_struct *prev)
 	return schedlat_switch_pid(false, prev);
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";
