@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+const (
+	homePath    = "/"
+	healthyPath = "/-/healthy"
+	readyPath   = "/-/ready"
+)
+
+// checkPath says whether metrics can be served at a path.
+func checkPath(telemetry string) error {
+	taken := slices.Contains([]string{homePath, healthyPath, readyPath}, telemetry)
+	if taken || !path.IsAbs(telemetry) || path.Clean(telemetry) != telemetry || strings.ContainsAny(telemetry, "{} ?#%") {
+		return fmt.Errorf("metrics cannot be served at %q: give a path such as /metrics, and none of %s, %s, %s",
+			telemetry, homePath, healthyPath, readyPath)
+	}
+	return nil
+}
+
+// handler answers the requests of an address: for the one collector if it is
+// not "", for all otherwise.
+func (s *Server) handler(only string) http.Handler {
+	var metrics http.Handler = &metricsHandler{server: s, only: only}
+	if s.cfg.Own != nil && only == "" {
+		metrics = promhttp.InstrumentMetricHandler(s.cfg.Own, metrics)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET "+s.cfg.TelemetryPath, s.limit(metrics))
+	mux.Handle("GET "+homePath+"{$}", &landingPage{server: s, only: only})
+	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) {
+		answer(w, http.StatusOK, "kernscope is healthy.")
+	})
+	mux.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, _ *http.Request) {
+		if s.ready.Load() {
+			answer(w, http.StatusOK, "kernscope is ready.")
+		} else {
+			answer(w, http.StatusServiceUnavailable, "kernscope is not ready.")
+		}
+	})
+	return mux
+}
+
+// limit refuses scrapes beyond the limit of those that may run at once.
+func (s *Server) limit(next http.Handler) http.Handler {
+	if s.slots == nil {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case s.slots <- struct{}{}:
+			defer func() { <-s.slots }()
+			next.ServeHTTP(w, r)
+		default:
+			answer(w, http.StatusServiceUnavailable,
+				fmt.Sprintf("%d scrapes are running, which is the limit. Try again later.", cap(s.slots)))
+		}
+	})
+}
+
+// collectors are those served at an address.
+func (s *Server) collectors(only string) []Collector {
+	all := s.cfg.Collectors()
+	if only == "" {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), func(c Collector) bool { return c.Name != only })
+}
+
+// answer writes a line of plain text.
+func answer(w http.ResponseWriter, code int, line string) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	// A client that is gone needs no answer.
+	_, _ = io.WriteString(w, line+"\n")
+}

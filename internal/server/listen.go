@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"github.com/mdlayher/vsock"
+	"github.com/prometheus/exporter-toolkit/web"
+)
+
+// listener is an open address and what is served there.
+type listener struct {
+	net.Listener
+	// only is the collector served there; "" for all.
+	only string
+}
+
+// openAll opens all addresses of a configuration, or none.
+func openAll(cfg *Config) (all []listener, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(all)
+			all = nil
+		}
+	}()
+	all, err = openMain(cfg.Web)
+	if err != nil || !cfg.CompatPorts {
+		return all, err
+	}
+	hosts := hostsOf(all)
+	if len(hosts) == 0 {
+		return all, errors.New("a port for every collector needs a TCP address to take the host from: give one with --web.listen-address, or leave out --compat-ports")
+	}
+	for _, c := range cfg.Collectors() {
+		if c.Port == 0 {
+			continue
+		}
+		for _, host := range hosts {
+			l, err := openOwn(all, &net.TCPAddr{IP: host.IP, Zone: host.Zone, Port: int(c.Port)})
+			if err != nil {
+				return all, fmt.Errorf("opening the port of collector %s: %w", c.Name, err)
+			}
+			all = append(all, listener{l, c.Name})
+		}
+	}
+	return all, nil
+}
+
+// openOwn opens an address for one collector beside those that are open.
+func openOwn(all []listener, addr *net.TCPAddr) (net.Listener, error) {
+	address := addr.String()
+	if slices.ContainsFunc(all, func(l listener) bool { return l.Addr().String() == address }) {
+		return nil, fmt.Errorf("listening on %s: it is the main address already; choose another --web.listen-address, or leave out --compat-ports", address)
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, explain(err, address, "leave out --compat-ports")
+	}
+	return l, nil
+}
+
+// openMain opens the addresses on which everything is served.
+func openMain(flags *web.FlagConfig) ([]listener, error) {
+	if flags.WebSystemdSocket != nil && *flags.WebSystemdSocket {
+		return inherited()
+	}
+	var all []listener
+	for _, address := range *flags.WebListenAddresses {
+		open := openTCP
+		if strings.HasPrefix(address, "vsock:") {
+			open = openVsock
+		}
+		l, err := open(address)
+		if err != nil {
+			return all, explain(err, address, "choose another --web.listen-address")
+		}
+		all = append(all, listener{Listener: l})
+	}
+	if all == nil {
+		return nil, errors.New("no address to listen on: give one with --web.listen-address")
+	}
+	return all, nil
+}
+
+// inherited returns the sockets that systemd opened.
+func inherited() ([]listener, error) {
+	sockets, err := activation.Listeners()
+	if err != nil {
+		return nil, fmt.Errorf("taking over systemd's sockets: %w", err)
+	}
+	var all []listener
+	for _, l := range sockets {
+		if l != nil { // a datagram socket
+			all = append(all, listener{Listener: l})
+		}
+	}
+	if all == nil {
+		return nil, errors.New("systemd handed over no socket: start its .socket unit, or leave out --web.systemd-socket")
+	}
+	return all, nil
+}
+
+func openTCP(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+
+// openVsock opens an address such as vsock://:9436, on which the host of a
+// virtual machine reaches it without a network.
+func openVsock(address string) (net.Listener, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return nil, err
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 32)
+	if err != nil {
+		return nil, fmt.Errorf("reading the port of %s: %w", address, err)
+	}
+	return vsock.Listen(uint32(port), nil)
+}
+
+// hostsOf returns the addresses, without repetition, on whose ports the
+// listeners are. One that stands for all of them stands alone.
+func hostsOf(listeners []listener) []*net.TCPAddr {
+	var hosts []*net.TCPAddr
+	for _, l := range listeners {
+		addr, ok := l.Addr().(*net.TCPAddr)
+		if !ok {
+			continue
+		}
+		if addr.IP.IsUnspecified() {
+			return []*net.TCPAddr{addr}
+		}
+		if !slices.ContainsFunc(hosts, func(h *net.TCPAddr) bool { return h.IP.Equal(addr.IP) && h.Zone == addr.Zone }) {
+			hosts = append(hosts, addr)
+		}
+	}
+	return hosts
+}
+
+// explain adds what can be done to an error of opening an address.
+func explain(err error, address, remedy string) error {
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return fmt.Errorf("listening on %s: the port is taken, perhaps by another kernscope; stop what has it (ss -ltnp shows it), or %s", address, remedy)
+	case errors.Is(err, syscall.EACCES):
+		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE; keep it with --keep-capabilities=cap_net_bind_service, or %s", address, remedy)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listening on %s: this machine has no such address; %s", address, remedy)
+	}
+	return fmt.Errorf("listening on %s: %w", address, err)
+}
+
+// closeAll closes listeners. One that is closed already is no matter.
+func closeAll(listeners []listener) {
+	for _, l := range listeners {
+		_ = l.Close()
+	}
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// metricsHandler answers a scrape, in the format the scraper asks for.
+type metricsHandler struct {
+	server *Server
+	only   string
+}
+
+func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	cfg := &h.server.cfg
+	var served []string
+	for _, c := range h.server.collectors(h.only) {
+		served = append(served, c.Name)
+	}
+	names, err := choose(served, r.URL.Query())
+	if err != nil {
+		answer(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	var found families
+	if len(names) > 0 {
+		found, err = cfg.Source(r.Context(), names)
+		if err != nil {
+			if r.Context().Err() == nil {
+				cfg.Logger.Error("Scrape failed", "err", err)
+			}
+			answer(w, http.StatusInternalServerError, "The scrape failed: "+err.Error())
+			return
+		}
+	}
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(found)
+	options := promhttp.HandlerOpts{
+		// A family that is wrong is missing, and the others are served.
+		ErrorHandling:     promhttp.ContinueOnError,
+		ErrorLog:          &scrapeLog{logger: cfg.Logger, request: r},
+		EnableOpenMetrics: true,
+	}
+	if cfg.Own != nil && h.only == "" {
+		registry.MustRegister(cfg.Own)
+		options.Registry = cfg.Own
+	}
+	promhttp.HandlerFor(registry, options).ServeHTTP(w, r)
+}
+
+// choose picks from the served collectors by the parameters of a scrape:
+// collect[] names those wanted, exclude[] those not.
+func choose(served []string, query url.Values) ([]string, error) {
+	wanted, unwanted := query["collect[]"], query["exclude[]"]
+	if len(wanted) > 0 && len(unwanted) > 0 {
+		return nil, errors.New("collect[] and exclude[] cannot be combined")
+	}
+	var unknown []string
+	for _, name := range slices.Concat(wanted, unwanted) {
+		if !slices.Contains(served, name) {
+			unknown = append(unknown, fmt.Sprintf("%q", name))
+		}
+	}
+	if unknown != nil {
+		return nil, fmt.Errorf("unknown collector %s: there are %s", strings.Join(unknown, ", "), strings.Join(served, ", "))
+	}
+	return slices.DeleteFunc(slices.Clone(served), func(name string) bool {
+		return len(wanted) > 0 && !slices.Contains(wanted, name) || slices.Contains(unwanted, name)
+	}), nil
+}
+
+// families are what one scrape found. The registry does not know in advance
+// which they will be.
+type families []metric.Family
+
+func (families) Describe(chan<- *prometheus.Desc) {}
+
+func (f families) Collect(ch chan<- prometheus.Metric) { metric.Collect(f, ch) }
+
+// scrapeLog writes what goes wrong in one scrape, each error on a line.
+type scrapeLog struct {
+	logger  *slog.Logger
+	request *http.Request
+	gone    bool
+}
+
+// Println is called by promhttp with a text and an error.
+func (l *scrapeLog) Println(v ...any) {
+	for _, part := range v {
+		err, ok := part.(error)
+		if !ok {
+			continue
+		}
+		var several prometheus.MultiError
+		if !errors.As(err, &several) {
+			several = prometheus.MultiError{err}
+		}
+		for _, err := range several {
+			l.write(err)
+		}
+	}
+}
+
+// write logs an error. That the client hung up is nothing to worry about, and
+// promhttp says it once for every family that could not be sent.
+func (l *scrapeLog) write(err error) {
+	var network *net.OpError
+	if !errors.As(err, &network) && l.request.Context().Err() == nil {
+		l.logger.Error("Leaving out what could not be served", "err", err)
+		return
+	}
+	if !l.gone {
+		l.logger.Debug("The scraper hung up", "client", l.request.RemoteAddr, "err", err)
+	}
+	l.gone = true
+}
