@@ -34,6 +34,7 @@ type Sample struct {
 	Labels []string
 	// Value of a counter or gauge.
 	Value float64
-	// Hist is the value of a histogram.
-	Hist *Hist
+	// Hist or Linear is the value of a histogram.
+	Hist   *Hist
+	Linear *Linear
 }

@@ -45,6 +45,8 @@ func (f *Family) metrics() ([]prometheus.Metric, error) {
 	for i, s := range f.Samples {
 		var err error
 		switch {
+		case f.Type == Histogram && s.Linear != nil:
+			metrics[i] = &linear{desc: desc, labels: s.Labels, hist: s.Linear, created: created}
 		case f.Type == Histogram:
 			metrics[i] = &histogram{desc: desc, labels: s.Labels, hist: s.Hist, created: created}
 		case f.Type == Gauge:
@@ -86,7 +88,7 @@ func (f *Family) check() error {
 			return fmt.Errorf("two samples have the label values %q", s.Labels)
 		}
 		seen[key] = struct{}{}
-		if f.Type == Histogram && (s.Hist == nil || s.Hist.Layout == nil || len(s.Hist.Slots) != HistSlots) {
+		if f.Type == Histogram && s.Linear == nil && (s.Hist == nil || s.Hist.Layout == nil || len(s.Hist.Slots) != HistSlots) {
 			return fmt.Errorf("the sample %q is no histogram of %d slots", s.Labels, HistSlots)
 		}
 	}
