@@ -86,6 +86,40 @@ struct request {
 	__u64 io_start_time_ns;
 };
 
+enum pageflags {
+	PG_head,
+};
+
+struct inode {
+	long long i_size;
+};
+
+struct address_space {
+	struct inode *host;
+	unsigned long nrpages;
+};
+
+struct folio {
+	struct address_space *mapping;
+	unsigned long index;
+	unsigned long _flags_1;
+};
+
+struct file {
+	struct address_space *f_mapping;
+};
+
+struct kiocb {
+	struct file *ki_filp;
+	long long ki_pos;
+};
+
+struct iov_iter;
+
+struct task_io_accounting {
+	__u64 syscr;
+};
+
 struct sched_info {
 	unsigned long long run_delay;
 };
@@ -100,6 +134,7 @@ struct task_struct {
 	int pid;
 	struct sched_info sched_info;
 	__u64 start_time;
+	struct task_io_accounting ioac;
 };
 
 struct pt_regs;
