@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 #
-# Every target is a script, which also runs without make.
+# Names for the scripts, which also run without make.
 
 .DEFAULT_GOAL := help
 .PHONY: help build run gen test test-vm bench lint
