@@ -4,6 +4,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -12,29 +13,44 @@ import (
 	"github.com/kernscope/kernscope/internal/kernel"
 )
 
-// supports says whether this kernel can run a program of an object.
-type supports func(p *ebpf.ProgramSpec, maps map[string]*ebpf.MapSpec) kernel.Finding
+// machine says what this kernel supports; a [kernel.Machine].
+type machine interface {
+	// Program says whether it can run a program of an object.
+	Program(p *ebpf.ProgramSpec, maps map[string]*ebpf.MapSpec) kernel.Finding
+	// Enumerator says whether its types have the enumerator.
+	Enumerator(name string) kernel.Finding
+}
 
-// choose takes for every hook the first program that this kernel supports.
-// A hook without one makes the collector unsupported.
-func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, can supports) ([]HookState, *Problem, error) {
+// choose takes for every hook its source, if that counts the right thing here,
+// or else the first program that this kernel supports. A hook without either
+// makes the collector unsupported.
+func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, m machine) ([]HookState, *Problem, error) {
 	var chosen []HookState
 	for _, hook := range hooks {
-		if !on(hook.When) {
+		if !on(hook.When) || hook.For != "" && !took(chosen, hook.For) {
 			continue
 		}
 		state := HookState{Name: hook.Name}
+		if hook.Source != nil {
+			state.AnyOf = append(state.AnyOf, hook.Source.From)
+		}
 		for _, name := range hook.Programs {
 			if obj.Programs[name] == nil {
 				return nil, nil, fmt.Errorf("hook %s: the object has no program %s", hook.Name, name)
 			}
-			state.AnyOf = append(state.AnyOf, obj.Programs[name].SectionName)
+			if at := obj.Programs[name].SectionName; !slices.Contains(state.AnyOf, at) {
+				state.AnyOf = append(state.AnyOf, at)
+			}
+		}
+		if chooseSource(&state, hook.Source, m) {
+			chosen = append(chosen, state)
+			continue
 		}
 		var remedy string
 		for _, name := range hook.Programs {
 			spec := obj.Programs[name]
 			// An inconclusive answer is tried: the kernel itself decides at load.
-			finding := can(spec, obj.Maps)
+			finding := m.Program(spec, obj.Maps)
 			if finding.Answer != kernel.No {
 				state.Program, state.Attach = name, spec.SectionName
 				break
@@ -44,7 +60,7 @@ func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option str
 				remedy = finding.Remedy
 			}
 		}
-		if state.Program == "" {
+		if state.Attach == "" {
 			var reasons []string
 			for _, r := range state.Rejected {
 				reasons = append(reasons, r.Attach+": "+r.Reason)
@@ -58,6 +74,31 @@ func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option str
 		chosen = append(chosen, state)
 	}
 	return chosen, nil, nil
+}
+
+// chooseSource takes the source if there is one that counts the right thing on
+// this kernel. Doubt speaks against it: what it counted would be believed.
+func chooseSource(state *HookState, s *collector.Source, m machine) bool {
+	if s == nil {
+		return false
+	}
+	if s.Enumerator != "" {
+		if f := m.Enumerator(s.Enumerator); f.Answer != kernel.Yes {
+			reason := s.Otherwise
+			if f.Answer == kernel.Unknown {
+				reason = f.Reason
+			}
+			state.Rejected = append(state.Rejected, Rejection{Attach: s.From, Reason: reason})
+			return false
+		}
+	}
+	state.Attach, state.source = s.From, s
+	return true
+}
+
+// took says whether an earlier hook has taken the program.
+func took(chosen []HookState, program string) bool {
+	return slices.ContainsFunc(chosen, func(h HookState) bool { return h.Program == program })
 }
 
 // prune leaves in the object only the chosen programs and what they use, so

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// environment is what a command has besides its flags.
+type environment struct {
+	stdout io.Writer
+	logger *slog.Logger
+}
+
+// collectorFlags are the flags by which all commands choose collectors.
+type collectorFlags struct {
+	specs           []collector.Spec
+	enabled         map[string]*bool
+	asked           map[string]*bool // set by the user, not by default
+	options         map[string]*bool // by "collector.option"
+	disableDefaults *bool
+	units           *string
+	btf             *string
+}
+
+func addCollectorFlags(app *kingpin.Application, specs []collector.Spec) *collectorFlags {
+	f := &collectorFlags{
+		specs:   specs,
+		enabled: make(map[string]*bool),
+		asked:   make(map[string]*bool),
+		options: make(map[string]*bool),
+	}
+	f.units = app.Flag("units", "Unit of latencies, in names and values: microseconds or seconds.").
+		Default("microseconds").Enum("microseconds", "seconds")
+	f.btf = app.Flag("btf", "File with the kernel's type information (BTF), for kernels that do not publish their own.").
+		PlaceHolder("FILE").String()
+	f.disableDefaults = app.Flag("collector.disable-defaults", "Run only the collectors that are switched on by flag.").Bool()
+	for _, s := range specs {
+		f.asked[s.Name] = new(bool)
+		f.enabled[s.Name] = app.Flag("collector."+s.Name, s.Help+".").
+			Default("true").IsSetByUser(f.asked[s.Name]).Bool()
+		for _, o := range s.Options {
+			name := s.Name + "." + o.Name
+			f.options[name] = app.Flag("collector."+name, o.Help).Bool()
+		}
+	}
+	return f
+}
+
+// names are the names of all collectors.
+func (f *collectorFlags) names() []string {
+	var names []string
+	for _, s := range f.specs {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// chosen are the collectors to run: the named ones or, if none is named, those
+// that the flags leave on.
+func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {
+	for _, name := range named {
+		if !slices.Contains(f.names(), name) {
+			return nil, fmt.Errorf("unknown collector %q: there are %s: %w", name, strings.Join(f.names(), ", "), errUsage)
+		}
+	}
+	var chosen []collector.Spec
+	for _, s := range f.specs {
+		on := *f.enabled[s.Name] && (!*f.disableDefaults || *f.asked[s.Name])
+		if len(named) > 0 {
+			on = slices.Contains(named, s.Name)
+		}
+		if on {
+			chosen = append(chosen, s)
+		}
+	}
+	if len(chosen) == 0 {
+		return nil, fmt.Errorf("no collector is left to run: %w", errUsage)
+	}
+	return chosen, nil
+}
+
+// engineConfig is the engine's configuration for the chosen collectors.
+func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logger) (engine.Config, error) {
+	unit, err := metric.ParseUnit(*f.units)
+	if err != nil {
+		return engine.Config{}, fmt.Errorf("flag --units: %w", err)
+	}
+	machine, err := kernel.Open(*f.btf)
+	if err != nil {
+		return engine.Config{}, fmt.Errorf("flag --btf: %w", err)
+	}
+	options := make(map[string]bool)
+	for name, on := range f.options {
+		options[name] = *on
+	}
+	return engine.Config{
+		Specs:   specs,
+		Options: options,
+		Layout:  metric.NewLayout(unit),
+		Machine: machine,
+		Logger:  logger,
+	}, nil
+}

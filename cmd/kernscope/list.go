@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/kernscope/kernscope/collector"
+)
+
+// addList adds the command that shows what there is, whatever the machine.
+func addList(app *kingpin.Application, flags *collectorFlags) (string, func(context.Context, environment) error) {
+	cmd := app.Command("list", "Show the collectors, their ports, metrics and options.")
+	return cmd.FullCommand(), func(_ context.Context, env environment) error {
+		w := tabwriter.NewWriter(env.stdout, 0, 8, 2, ' ', 0)
+		for _, s := range flags.specs {
+			fmt.Fprintf(w, "%s\tport %d\t%s\n", s.Name, s.Port, s.Help)
+			seen := make(map[string]bool)
+			for _, m := range s.Metrics {
+				line := fmt.Sprintf("\t%s\t%s", kindName(m.Kind), signature(m, *flags.units))
+				if m.When != "" {
+					line += fmt.Sprintf(" with --collector.%s.%s", s.Name, m.When)
+				}
+				if !seen[line] {
+					fmt.Fprintln(w, line)
+				}
+				seen[line] = true
+			}
+			for _, o := range s.Options {
+				fmt.Fprintf(w, "\toption\t--collector.%s.%s: %s\n", s.Name, o.Name, o.Help)
+			}
+		}
+		return w.Flush()
+	}
+}
+
+// signature is a metric's name as it is served, and its labels.
+func signature(m collector.Metric, unit string) string {
+	name := m.Name
+	if m.Kind == collector.Histogram {
+		name += "_" + unit
+	}
+	var labels []string
+	for _, l := range m.Labels {
+		labels = append(labels, l.Name)
+	}
+	if len(labels) == 0 {
+		return name
+	}
+	return name + "{" + strings.Join(labels, ",") + "}"
+}
+
+func kindName(k collector.Kind) string {
+	switch k {
+	case collector.Counter:
+		return "counter"
+	case collector.Histogram:
+		return "histogram"
+	}
+	return "gauge"
+}

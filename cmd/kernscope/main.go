@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command kernscope serves distributions and counts of what a Linux kernel
+// does, measured by eBPF programs inside the kernel, to Prometheus.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/prometheus/common/promslog"
+	"github.com/prometheus/common/promslog/flag"
+	"github.com/prometheus/common/version"
+
+	"github.com/kernscope/kernscope/collector/builtin"
+)
+
+// Exit codes.
+const (
+	exitOK      = 0
+	exitFailure = 1 // it could not do what was asked
+	exitUsage   = 2 // what was asked makes no sense
+)
+
+// errUsage marks errors of the command line.
+var errUsage = errors.New("see kernscope --help")
+
+func main() {
+	// SIGINT and SIGTERM end the program in order; a second one at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run carries out a command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	app := kingpin.New("kernscope", "Kernel-grade observability for Prometheus: exact distributions of disk, scheduler and system call behaviour, measured inside the kernel.")
+	app.UsageWriter(stdout)
+	app.Version(version.Print("kernscope"))
+	app.VersionFlag.Short('v')
+	app.HelpFlag.Short('h')
+	// Kingpin ends the program after --help and --version; that is all it may do.
+	var done *int
+	app.Terminate(func(code int) { done = &code })
+
+	collectors := addCollectorFlags(app, builtin.Collectors())
+	logging := &promslog.Config{Writer: stderr}
+	flag.AddFlags(app, logging)
+	commands := map[string]func(context.Context) error{}
+	for _, add := range []func(*kingpin.Application, *collectorFlags) (string, func(context.Context, environment) error){addServe, addList, addDoctor} {
+		name, command := add(app, collectors)
+		commands[name] = func(ctx context.Context) error {
+			return command(ctx, environment{stdout: stdout, logger: promslog.New(logging)})
+		}
+	}
+
+	name, err := app.Parse(args)
+	if done != nil {
+		return *done
+	}
+	if err != nil {
+		err = fmt.Errorf("%w: %w", err, errUsage)
+	} else {
+		err = commands[name](ctx)
+	}
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errUsage):
+		fmt.Fprintln(stderr, "kernscope:", oneLine(err))
+		return exitUsage
+	}
+	fmt.Fprintln(stderr, "kernscope:", oneLine(err))
+	return exitFailure
+}
+
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/alecthomas/kingpin/v2"
+	"github.com/coreos/go-systemd/v22/daemon"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	versioncollector "github.com/prometheus/client_golang/prometheus/collectors/version"
+	"github.com/prometheus/common/version"
+	"github.com/prometheus/exporter-toolkit/web"
+	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/privilege"
+	"github.com/kernscope/kernscope/internal/server"
+)
+
+// defaultAddress is where several collectors are served together.
+const defaultAddress = ":9436"
+
+// serveFlags are the flags of the command that serves.
+type serveFlags struct {
+	collectors *collectorFlags
+	named      *[]string
+	web        *web.FlagConfig
+	addressSet bool
+	path       *string
+	maxScrapes *int
+	noOwn      *bool
+	compat     *bool
+	keep       *string
+}
+
+// addServe adds the command that serves metrics until it is told to stop.
+func addServe(app *kingpin.Application, flags *collectorFlags) (string, func(context.Context, environment) error) {
+	f := &serveFlags{collectors: flags}
+	cmd := app.Command("serve", "Attach and serve metrics. A single named collector is served on its own port.").Default()
+	f.named = cmd.Arg("collector", "Only these collectors; each must run on this machine.").Strings()
+	f.web = kingpinflag.AddFlags(cmd, defaultAddress)
+	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
+	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
+	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("40").Int()
+	f.noOwn = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
+	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
+	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep after attaching, separated by commas; \"none\" or \"all\".").Default("none").String()
+	return cmd.FullCommand(), f.serve
+}
+
+// serve lives the life of the process: probe, load, attach, give privileges
+// up, listen, be ready; then close in reverse.
+func (f *serveFlags) serve(ctx context.Context, env environment) error {
+	specs, err := f.collectors.chosen(*f.named)
+	if err != nil {
+		return err
+	}
+	keep, err := privilege.Parse(*f.keep)
+	if err != nil {
+		return fmt.Errorf("flag --keep-capabilities: %w: %w", err, errUsage)
+	}
+	if len(*f.named) == 1 && !f.addressSet {
+		*f.web.WebListenAddresses = []string{fmt.Sprintf(":%d", specs[0].Port)}
+	}
+	cfg, err := f.collectors.engineConfig(specs, env.logger)
+	if err != nil {
+		return err
+	}
+	// A user without privileges made a mistake; root without them is in a
+	// container, where the reasons are worth serving.
+	if access := cfg.Machine.Access(); access.Answer != kernel.Yes && os.Geteuid() != 0 {
+		return fmt.Errorf("%s; %s", access.Reason, access.Remedy)
+	}
+
+	e := engine.New(cfg)
+	defer e.Close()
+	if err := f.namedRun(e); err != nil {
+		return err
+	}
+	kept, err := privilege.Drop(keep, e.Check)
+	if err != nil {
+		return fmt.Errorf("giving up capabilities: %w", err)
+	}
+	for _, k := range kept {
+		env.logger.Info("Keeping a capability", "capability", k.Name, "reason", k.Reason)
+	}
+
+	s, err := server.Listen(server.Config{
+		Source:        e.Families,
+		Collectors:    func() []server.Collector { return describe(specs, e) },
+		Own:           f.ownRegistry(),
+		Version:       version.Info(),
+		TelemetryPath: *f.path,
+		MaxRequests:   *f.maxScrapes,
+		Web:           f.web,
+		CompatPorts:   *f.compat,
+		Logger:        env.logger,
+	})
+	if err != nil {
+		return err
+	}
+	s.Ready()
+	notify(env.logger, daemon.SdNotifyReady)
+	err = s.Serve(ctx)
+	notify(env.logger, daemon.SdNotifyStopping)
+	return err
+}
+
+// namedRun fails if a collector that was asked for by name does not run.
+func (f *serveFlags) namedRun(e *engine.Engine) error {
+	if len(*f.named) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, s := range e.States() {
+		if s.Status == engine.Running {
+			continue
+		}
+		err := fmt.Errorf("%s is %s: %s", s.Collector, s.Status, s.Reason)
+		if s.Remedy != "" {
+			err = fmt.Errorf("%w; remedy: %s", err, s.Remedy)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+func (f *serveFlags) ownRegistry() *prometheus.Registry {
+	own := prometheus.NewRegistry()
+	own.MustRegister(versioncollector.NewCollector("kernscope"))
+	if !*f.noOwn {
+		own.MustRegister(
+			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+			collectors.NewGoCollector(),
+		)
+	}
+	return own
+}
+
+// describe joins what the specs and the engine say of the collectors.
+func describe(specs []collector.Spec, e *engine.Engine) []server.Collector {
+	states := e.States()
+	described := make([]server.Collector, len(specs))
+	for i, s := range specs {
+		described[i] = server.Collector{
+			Name:   s.Name,
+			Help:   s.Help,
+			Port:   s.Port,
+			State:  string(states[i].Status),
+			Reason: states[i].Reason,
+			Remedy: states[i].Remedy,
+		}
+	}
+	return described
+}
+
+// notify tells systemd, if it waits to be told.
+func notify(logger *slog.Logger, state string) {
+	if _, err := daemon.SdNotify(false, state); err != nil {
+		logger.Warn("Cannot tell systemd", "state", strings.TrimSpace(state), "err", err)
+	}
+}
