@@ -187,8 +187,16 @@ func (m *Machine) Program(p *ebpf.ProgramSpec, maps map[string]*ebpf.MapSpec) Fi
 		if f := m.Tracepoint(p.AttachTo); f.Answer == No {
 			return f
 		}
+	case p.Type == ebpf.Tracing && (p.AttachType == ebpf.AttachTraceFEntry || p.AttachType == ebpf.AttachTraceFExit):
+		if f := m.Trampoline(p.AttachTo); f.Answer == No {
+			return f
+		}
 	case p.Type == ebpf.RawTracepoint:
 		if f := m.Tracepoint(p.AttachTo); f.Answer == No {
+			return f
+		}
+	case p.Type == ebpf.Kprobe:
+		if f := m.Kprobe(p.AttachTo); f.Answer == No {
 			return f
 		}
 	}
