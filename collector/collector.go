@@ -53,6 +53,12 @@ type Hook struct {
 	Programs []string
 	// When names the option without which the hook is left out; "" is always.
 	When string
+	// For names a program of an earlier hook, which needs this one too: the
+	// hook is left out where that program was not taken. "" is always.
+	For string
+	// Optional says that a kernel which has none of the places does not need
+	// the hook either.
+	Optional bool
 }
 
 // Constant is a "const volatile" C variable that is set from the running

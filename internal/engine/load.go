@@ -6,6 +6,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
+	"os"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -20,6 +23,7 @@ import (
 const (
 	varBounds = "cfg_hist_bounds" // [8]u64: the histogram's bounds for the unit
 	varLoad   = "cfg_load_ns"     // u64: CLOCK_MONOTONIC at load
+	varPage   = "cfg_page_shift"  // u32: log2 of the size of a page
 )
 
 // configure sets the object's variables for this machine and these options.
@@ -35,6 +39,11 @@ func configure(spec collector.Spec, obj *ebpf.CollectionSpec, cfg *Config) error
 			return fmt.Errorf("reading the clock: %w", err)
 		}
 		if err := v.Set(uint64(now.Nano())); err != nil {
+			return err
+		}
+	}
+	if v := obj.Variables[varPage]; v != nil {
+		if err := v.Set(uint32(bits.TrailingZeros(uint(os.Getpagesize())))); err != nil {
 			return err
 		}
 	}
@@ -148,6 +157,11 @@ func attach(spec *ebpf.ProgramSpec, prog *ebpf.Program) (link.Link, error) {
 		return link.AttachTracing(link.TracingOptions{Program: prog})
 	case ebpf.RawTracepoint:
 		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: prog})
+	case ebpf.Kprobe:
+		if strings.HasPrefix(spec.SectionName, "kretprobe/") {
+			return link.Kretprobe(spec.AttachTo, prog, nil)
+		}
+		return link.Kprobe(spec.AttachTo, prog, nil)
 	}
 	return nil, fmt.Errorf("a program of type %v cannot be attached by the engine", spec.Type)
 }

@@ -96,6 +96,41 @@ func TestChooseLeavesOutWhatIsNotWanted(t *testing.T) {
 	}
 }
 
+func TestChooseFollowsWhatAnEarlierHookTook(t *testing.T) {
+	hooks := []collector.Hook{
+		{Name: "event", Programs: []string{"best", "next"}},
+		{Name: "its companion", Programs: []string{"next"}, For: "best"},
+	}
+	for _, tc := range []struct {
+		has  supports
+		want int
+	}{{only("best", "next"), 2}, {only("next"), 1}} {
+		chosen, problem, err := choose(hooks, object(), always, tc.has)
+		if err != nil || problem != nil || len(chosen) != tc.want {
+			t.Errorf("chose %+v (problem %v, error %v), want %d hooks", chosen, problem, err, tc.want)
+		}
+	}
+	if _, problem, _ := choose(hooks, object(), always, only("best")); problem == nil {
+		t.Error("no problem although the companion is missing")
+	}
+}
+
+func TestChooseDoesWithoutWhatIsOptional(t *testing.T) {
+	hooks := []collector.Hook{
+		{Name: "event", Programs: []string{"best"}},
+		{Name: "newer event", Programs: []string{"next"}, Optional: true},
+	}
+	for _, tc := range []struct {
+		has  supports
+		want int
+	}{{only("best", "next"), 2}, {only("best"), 1}} {
+		chosen, problem, err := choose(hooks, object(), always, tc.has)
+		if err != nil || problem != nil || len(chosen) != tc.want {
+			t.Errorf("chose %+v (problem %v, error %v), want %d hooks", chosen, problem, err, tc.want)
+		}
+	}
+}
+
 func TestChooseNamesAMissingProgram(t *testing.T) {
 	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "absent"}}}
 	_, _, err := choose(hooks, object(), always, only("best"))
