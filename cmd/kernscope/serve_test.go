@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+func TestServe(t *testing.T) {
+	kerneltest.Open(t)
+	address := freeAddress(t)
+	p := start(t, nil, "serve", "--web.listen-address="+address)
+	url := "http://" + address
+	p.get(url + "/-/ready")
+	metrics := p.get(url + "/metrics")
+	for _, s := range builtin.Collectors() {
+		if line := fmt.Sprintf("kernscope_collector_success{collector=%q} 1", s.Name); !strings.Contains(metrics, line) {
+			t.Errorf("no line %s", line)
+		}
+	}
+	for _, word := range []string{"kernscope_build_info{", "ebpf_syscalls_total{", "process_resident_memory_bytes "} {
+		if !strings.Contains(metrics, word) {
+			t.Errorf("no %s", word)
+		}
+	}
+	if one := p.get(url + "/metrics?collect[]=schedlat"); strings.Contains(one, "ebpf_syscalls_total") || !strings.Contains(one, "ebpf_sched_runqueue_latency_microseconds_count") {
+		t.Error("collect[]=schedlat does not serve schedlat alone")
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if needed := os.Getenv("KERNSCOPE_KERNEL"); needed != "5.10" && !strings.Contains(string(status), "CapEff:\t0000000000000000") {
+		t.Errorf("capabilities are left:\n%s", status)
+	}
+
+	fds := func() int {
+		entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.cmd.Process.Pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(entries)
+	}
+	before := fds()
+	var group sync.WaitGroup
+	for range 50 {
+		group.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			// More than --web.max-requests at once get 503, which is an answer.
+			if _, err := fetch(ctx, url+"/metrics"); err != nil && !strings.Contains(err.Error(), "503") {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	http.DefaultClient.CloseIdleConnections()
+	deadline := time.Now().Add(30 * time.Second)
+	for fds() > before && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if after := fds(); after > before {
+		t.Errorf("%d descriptors after fifty scrapes, %d before", after, before)
+	}
+
+	links, programs := p.inKernel()
+	if len(links) == 0 || len(programs) == 0 {
+		t.Fatal("no links or programs while serving: the test shows nothing")
+	}
+	p.stop()
+	// The kernel frees them when no CPU can be running them any more.
+	left := func() (n int) {
+		for _, id := range links {
+			if l, err := link.NewFromID(id); err == nil {
+				l.Close()
+				n++
+			}
+		}
+		for _, id := range programs {
+			if prog, err := ebpf.NewProgramFromID(id); err == nil {
+				prog.Close()
+				n++
+			}
+		}
+		return n
+	}
+	deadline = time.Now().Add(30 * time.Second)
+	for left() > 0 && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	if n := left(); n > 0 {
+		t.Errorf("%d links and programs are still in the kernel after the end", n)
+	}
+	if strings.Contains(p.log(), "panic") {
+		t.Error(p.log())
+	}
+}
+
+func TestNamedCollectorHasItsPort(t *testing.T) {
+	kerneltest.Open(t)
+	p := start(t, nil, "serve", "schedlat", "--units=seconds")
+	metrics := p.get("http://127.0.0.1:9107/metrics")
+	if !strings.Contains(metrics, "ebpf_sched_runqueue_latency_seconds_count") || strings.Contains(metrics, "ebpf_syscalls_total") {
+		t.Errorf("served on :9107: %s", metrics)
+	}
+	p.stop()
+}
+
+func TestCompatPorts(t *testing.T) {
+	kerneltest.Open(t)
+	p := start(t, nil, "serve", "--compat-ports", "--web.listen-address="+freeAddress(t))
+	for _, s := range builtin.Collectors() {
+		metrics := p.get(fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Port))
+		if !strings.Contains(metrics, fmt.Sprintf("kernscope_collector_success{collector=%q} 1", s.Name)) {
+			t.Errorf("%s is not on port %d", s.Name, s.Port)
+		}
+		if n := strings.Count(metrics, "\nkernscope_collector_success{"); n != 1 {
+			t.Errorf("%d collectors on port %d, want one", n, s.Port)
+		}
+	}
+	p.stop()
+}
+
+func TestUnprivilegedUserWithTwoCapabilities(t *testing.T) {
+	kerneltest.Open(t)
+	address := freeAddress(t)
+	p := start(t, nobody(unix.CAP_BPF, unix.CAP_PERFMON), "serve", "--web.listen-address="+address)
+	metrics := p.get("http://" + address + "/metrics")
+	for _, s := range builtin.Collectors() {
+		if !strings.Contains(metrics, fmt.Sprintf("kernscope_collector_success{collector=%q} 1", s.Name)) {
+			t.Errorf("%s does not run:\n%s", s.Name, p.log())
+		}
+	}
+	p.stop()
+}
+
+func TestUserWithoutPrivileges(t *testing.T) {
+	kerneltest.Open(t)
+	p := start(t, nobody(), "serve", "--web.listen-address="+freeAddress(t))
+	code, stderr := p.wait()
+	if code != exitFailure || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "lacks CAP_BPF and CAP_PERFMON; run as root") {
+		t.Errorf("code %d, stderr %q", code, stderr)
+	}
+}
+
+// TestRootWithoutPrivileges is what a container does to root: reasons are served.
+func TestRootWithoutPrivileges(t *testing.T) {
+	container := []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"}
+	address := freeAddress(t)
+	p := startUnder(t, container, "serve", "--web.listen-address="+address)
+	metrics := p.get("http://" + address + "/metrics")
+	for _, s := range builtin.Collectors() {
+		want := fmt.Sprintf(`kernscope_collector_info{collector=%q,reason="creating a BPF map: not permitted: the process lacks CAP_BPF and CAP_PERFMON",status="unsupported"} 1`, s.Name)
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no line %s", want)
+		}
+	}
+	p.stop()
+	p = startUnder(t, container, "serve", "schedlat")
+	if code, stderr := p.wait(); code != exitFailure || !strings.Contains(lastLine(stderr), "schedlat is unsupported") {
+		t.Errorf("a named collector that cannot run: code %d, %q", code, lastLine(stderr))
+	}
+}
+
+// TestKernelWithoutTypes hides the kernel's type information.
+func TestKernelWithoutTypes(t *testing.T) {
+	kerneltest.Open(t)
+	types, err := os.ReadFile("/sys/kernel/btf/vmlinux")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "vmlinux.btf")
+	if err := os.WriteFile(file, types, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	hidden := []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none /sys/kernel/btf && exec "$@"`, "sh"}
+
+	p := startUnder(t, hidden, "serve", "schedlat")
+	if code, stderr := p.wait(); code != exitFailure || !strings.Contains(lastLine(stderr), "--btf=FILE") {
+		t.Errorf("without types: code %d, %q", code, lastLine(stderr))
+	}
+
+	address := freeAddress(t)
+	p = startUnder(t, hidden, "serve", "--btf="+file, "--web.listen-address="+address)
+	metrics := p.get("http://" + address + "/metrics")
+	for _, name := range []string{"diskio", "schedlat", "syscall"} {
+		if !strings.Contains(metrics, fmt.Sprintf("kernscope_collector_success{collector=%q} 1", name)) {
+			t.Errorf("%s does not run with types from a file:\n%s", name, p.log())
+		}
+	}
+	if !strings.Contains(metrics, `attached="raw_tp/sched_switch"`) || strings.Contains(metrics, `attached="tp_btf/`) {
+		t.Error("programs that need the kernel's own types are attached")
+	}
+	p.stop()
+}
