@@ -18,6 +18,8 @@ import (
 
 	"github.com/cilium/ebpf"
 	"kernel.org/pub/linux/libs/security/libcap/cap"
+
+	"github.com/kernscope/kernscope/internal/kernel"
 )
 
 // Capabilities cannot be taken back, so each scenario runs in a process of its
@@ -80,6 +82,19 @@ func run(t *testing.T, scenario string, attr *syscall.SysProcAttr) report {
 	return r
 }
 
+// needBPF skips a test of what only a process that may use BPF has, where the
+// kernel lets none; scripts/test names such tests by "no-bpf:".
+func needBPF(t *testing.T) {
+	t.Helper()
+	machine, err := kernel.Open("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if f := machine.Access(); f.Answer != kernel.Yes {
+		t.Skip("no-bpf: " + f.Reason)
+	}
+}
+
 // nobody is an unprivileged user with some ambient capabilities.
 func nobody(ambient ...cap.Value) *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
@@ -96,6 +111,7 @@ var scenarios = map[string]func() report{
 	"keep unknown":    func() report { return drop([]string{"cap_bpf", "cap_foo", "bar"}, nothing) },
 	"needs bpf":       func() report { return drop(nil, needs("cap_bpf")) },
 	"needs sys_admin": func() report { return drop(nil, needs("cap_sys_admin")) },
+	"needs a second":  func() report { return drop([]string{"cap_bpf"}, needs("cap_sys_admin")) },
 	"broken":          func() report { return drop(nil, func() error { return syscall.EIO }) },
 	"read a map":      readAfterDrop,
 	"missing": func() report {

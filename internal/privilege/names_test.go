@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"kernel.org/pub/linux/libs/security/libcap/cap"
-
-	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 func TestParse(t *testing.T) {
@@ -45,7 +43,7 @@ func TestParseNamesEveryMistake(t *testing.T) {
 }
 
 func TestMissing(t *testing.T) {
-	kerneltest.Open(t)
+	needBPF(t)
 	r := run(t, "missing", nobody(cap.SYS_ADMIN))
 	if want := []string{"CAP_SYSLOG", "cap_foo"}; !slices.Equal(r.After, want) {
 		t.Errorf("with cap_sys_admin alone, missing are %v, want %v", r.After, want)

@@ -14,6 +14,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
@@ -69,6 +72,8 @@ func TestCompatPorts(t *testing.T) {
 	asked := make(chan []string, 10)
 	i := start(t, func(cfg *Config) {
 		cfg.CompatPorts = true
+		cfg.Own = prometheus.NewRegistry()
+		cfg.Own.MustRegister(collectors.NewGoCollector())
 		cfg.Web = webFlags("", "127.0.0.1:0", "127.0.0.2:0", "127.0.0.1:0")
 		cfg.Collectors = func() []Collector {
 			list := slices.Clone(offered) // the second has no port
@@ -98,7 +103,7 @@ func TestCompatPorts(t *testing.T) {
 		}
 		_, body, _ := i.get(address, "/metrics")
 		contains(t, body, "ebpf_"+name+"_total 23\n", `kernscope_collector_up{collector="`+name+`"} 1`)
-		lacks(t, body, other, "schedlat", "go_goroutines")
+		lacks(t, body, other, "schedlat", "go_goroutines", "promhttp")
 		if names := receive(t, "a scrape", asked); !slices.Equal(names, []string{name}) {
 			t.Errorf("on the port of %s the source is asked for %v", name, names)
 		}
@@ -112,7 +117,8 @@ func TestCompatPorts(t *testing.T) {
 		lacks(t, body, ">"+other+"<")
 	}
 	_, body, _ := i.get(i.Addresses()[1], "/metrics")
-	contains(t, body, "ebpf_diskio_total", "ebpf_schedlat_total", "ebpf_syscall_total")
+	contains(t, body, "ebpf_diskio_total", "ebpf_schedlat_total", "ebpf_syscall_total", "go_goroutines",
+		`promhttp_metric_handler_requests_total{code="200"} 4`, `promhttp_metric_handler_requests_total{code="400"} 4`)
 }
 
 // An address that stands for all of them holds the ports of the others too.

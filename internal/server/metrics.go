@@ -54,9 +54,11 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		ErrorLog:          &scrapeLog{logger: cfg.Logger, request: r},
 		EnableOpenMetrics: true,
 	}
+	if cfg.Own != nil {
+		options.Registry = cfg.Own
+	}
 	if cfg.Own != nil && h.only == "" {
 		registry.MustRegister(cfg.Own)
-		options.Registry = cfg.Own
 	}
 	promhttp.HandlerFor(registry, options).ServeHTTP(w, r)
 }

@@ -158,6 +158,7 @@ func TestLimitOfRequests(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	i := start(t, func(cfg *Config) {
 		cfg.MaxRequests = 2
+		cfg.Own = prometheus.NewRegistry()
 		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			entered <- struct{}{}
 			<-release
@@ -187,7 +188,9 @@ func TestLimitOfRequests(t *testing.T) {
 		}
 	}
 	go func() { <-entered }()
-	if code, _, _ := i.page("/metrics"); code != http.StatusOK {
+	code, body, _ = i.page("/metrics")
+	if code != http.StatusOK {
 		t.Errorf("a scrape after the others has code %d", code)
 	}
+	contains(t, body, `promhttp_metric_handler_requests_total{code="503"} 1`)
 }

@@ -51,8 +51,8 @@ type Config struct {
 	// ports may not.
 	Collectors func() []Collector
 	// Own holds the exporter's metrics about itself, served beside those of
-	// the collectors on the main addresses. The server adds the counts of
-	// its requests. Nil for none.
+	// the collectors on the main addresses. The server adds counts of
+	// the scrapes on all addresses. Nil for none.
 	Own *prometheus.Registry
 	// Version, as the landing page shows it.
 	Version string

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -89,6 +90,9 @@ var offered = []Collector{
 
 // source yields a counter and a row of kernscope's own for each collector.
 func source(_ context.Context, names []string) ([]metric.Family, error) {
+	if len(names) == 0 {
+		return nil, errors.New("the source was called without a name")
+	}
 	up := metric.Family{Name: "kernscope_collector_up", Help: "Whether.", Type: metric.Gauge, Labels: []string{"collector"}}
 	var all []metric.Family
 	for _, name := range names {
