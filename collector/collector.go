@@ -9,9 +9,13 @@
 package collector
 
 import (
+	"context"
+	"time"
+
 	"github.com/cilium/ebpf"
 
 	"github.com/kernscope/kernscope/internal/label"
+	"github.com/kernscope/kernscope/internal/metric"
 )
 
 // Spec describes one collector.
@@ -48,6 +52,9 @@ type Spec struct {
 type Hook struct {
 	// Name is what the hook observes, in the user's words: "completion".
 	Name string
+	// Source, where there is one and it counts the right thing on this
+	// kernel, is taken before all programs.
+	Source *Source
 	// Programs are names of programs in the object, best first. Type and
 	// target follow from each program's section.
 	Programs []string
@@ -59,6 +66,22 @@ type Hook struct {
 	// Optional says that a kernel which has none of the places does not need
 	// the hook either.
 	Optional bool
+}
+
+// Source is where the kernel itself counts, so that no program has to.
+type Source struct {
+	// From says where, in the user's words: "/proc/vmstat".
+	From string
+	// Enumerator names a kernel enumerator; kernels without it count
+	// something else there, Otherwise says what. "" is right on all kernels.
+	Enumerator string
+	Otherwise  string
+	// Metrics are the names of the spec's metrics that it serves. Where it
+	// is taken, they are not read from their maps.
+	Metrics []string
+	// Read returns the samples of each metric, by its name. It runs at every
+	// scrape, one call at a time.
+	Read func(ctx context.Context) (map[string][]metric.Sample, error)
 }
 
 // Constant is a "const volatile" C variable that is set from the running
@@ -99,22 +122,37 @@ type Kind int
 // The kinds of metric.
 const (
 	Counter Kind = iota + 1
+	// Histogram is of durations: the value is the struct hist of
+	// bpf/hist.bpf.h.
 	Histogram
+	// LinearHistogram is of small whole numbers: the value is an array, the
+	// element i counts observations of i.
+	LinearHistogram
+	// Ratio is a gauge: what Part had of the growth of Whole in the last full
+	// Window. If Whole did not grow, there is no sample.
+	Ratio
 )
 
-// Metric is one family, read from one map.
+// Metric is one family, read from one map or a [Source].
 type Metric struct {
-	// Name of the family. A histogram's name ends in its unit, which the
-	// engine appends: the unit is the user's choice.
+	// Name of the family. The name of a histogram of durations ends in its
+	// unit, which the engine appends: the unit is the user's choice.
 	Name string
 	Help string
 	Kind Kind
-	// Map whose rows become samples.
+	// Map whose rows become samples; "" if only a source serves it.
 	Map string
 	// Field is the member of the map's value that holds the number; "" is
 	// the whole value. The map's type information says where it is.
 	Field string
-	// Labels of each sample.
+	// Highest is the last finite bucket of a LinearHistogram.
+	Highest int
+	// Part names the counter that a Ratio is of, Whole those whose sum it is
+	// to; samples of equal labels belong together. Window is its time.
+	Part   string
+	Whole  []string
+	Window time.Duration
+	// Labels of each sample; a Ratio has those of its Part.
 	Labels []Label
 	// When names the option without which the family is left out.
 	When string

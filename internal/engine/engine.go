@@ -102,7 +102,7 @@ func (e *Engine) Families(ctx context.Context, names []string) ([]metric.Family,
 		if len(names) > 0 && !slices.Contains(names, u.spec.Name) {
 			continue
 		}
-		shared := e.flights.DoChan(u.spec.Name, func() (any, error) { return u.read(), nil })
+		shared := e.flights.DoChan(u.spec.Name, func() (any, error) { return u.read(context.WithoutCancel(ctx)), nil })
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -119,7 +119,7 @@ func (e *Engine) Families(ctx context.Context, names []string) ([]metric.Family,
 // test whether what has been attached can still be read.
 func (e *Engine) Check() error {
 	for _, u := range e.units {
-		if read := u.read(); read.err != nil {
+		if read := u.read(context.Background()); read.err != nil {
 			return read.err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/bits"
 	"os"
 	"strings"
@@ -151,12 +152,14 @@ func zeroValue(m *ebpf.Map) (any, error) {
 }
 
 // attach attaches a loaded program where its section says.
-func attach(spec *ebpf.ProgramSpec, prog *ebpf.Program) (link.Link, error) {
+func attach(spec *ebpf.ProgramSpec, prog *ebpf.Program) (io.Closer, error) {
 	switch spec.Type {
 	case ebpf.Tracing:
 		return link.AttachTracing(link.TracingOptions{Program: prog})
 	case ebpf.RawTracepoint:
 		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: prog})
+	case ebpf.PerfEvent:
+		return attachEveryCPU(spec.AttachTo, prog)
 	case ebpf.Kprobe:
 		if strings.HasPrefix(spec.SectionName, "kretprobe/") {
 			return link.Kretprobe(spec.AttachTo, prog, nil)

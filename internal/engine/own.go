@@ -71,6 +71,9 @@ func (o *ownMetrics) add(u *unit, read reading) {
 
 func (o *ownMetrics) addPrograms(u *unit) {
 	for _, h := range u.hooks {
+		if h.Program == "" {
+			continue // a source runs no program
+		}
 		stats, err := u.coll.Programs[h.Program].Stats()
 		if err != nil {
 			continue // before Linux 5.12 without CAP_SYS_ADMIN; the rest still stands

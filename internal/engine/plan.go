@@ -60,6 +60,9 @@ func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option str
 				remedy = finding.Remedy
 			}
 		}
+		if state.Attach == "" && hook.Optional {
+			continue
+		}
 		if state.Attach == "" {
 			var reasons []string
 			for _, r := range state.Rejected {

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -31,30 +32,39 @@ func object() *ebpf.CollectionSpec {
 	}
 }
 
-func only(names ...string) supports {
-	return func(p *ebpf.ProgramSpec, _ map[string]*ebpf.MapSpec) kernel.Finding {
-		for _, n := range names {
-			if p.Name == n {
-				return kernel.Finding{Answer: kernel.Yes}
-			}
+// answers is a machine that answers by name.
+type answers func(name string) kernel.Finding
+
+func (a answers) Program(p *ebpf.ProgramSpec, _ map[string]*ebpf.MapSpec) kernel.Finding {
+	return a(p.Name)
+}
+
+func (a answers) Enumerator(name string) kernel.Finding { return a(name) }
+
+func only(names ...string) answers {
+	return func(name string) kernel.Finding {
+		if slices.Contains(names, name) {
+			return kernel.Finding{Answer: kernel.Yes}
 		}
-		return kernel.Finding{Answer: kernel.No, Reason: p.Name + " is missing", Remedy: "a newer kernel"}
+		return kernel.Finding{Answer: kernel.No, Reason: name + " is missing", Remedy: "a newer kernel"}
 	}
 }
+
+func unknown(string) kernel.Finding { return kernel.Finding{Reason: "who knows"} }
 
 func always(string) bool { return true }
 
 func TestChooseTakesTheFirstThatTheKernelHas(t *testing.T) {
 	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "next"}}}
 	for _, tc := range []struct {
-		has      supports
+		has      answers
 		program  string
 		rejected int
 		maps     string
 	}{
 		{only("best", "next"), "best", 0, ".rodata counts state"},
 		{only("next"), "next", 1, ".rodata counts fallback"},
-		{func(*ebpf.ProgramSpec, map[string]*ebpf.MapSpec) kernel.Finding { return kernel.Finding{} }, "best", 0, ".rodata counts state"},
+		{unknown, "best", 0, ".rodata counts state"},
 	} {
 		obj := object()
 		chosen, problem, err := choose(hooks, obj, always, tc.has)
@@ -102,7 +112,7 @@ func TestChooseFollowsWhatAnEarlierHookTook(t *testing.T) {
 		{Name: "its companion", Programs: []string{"next"}, For: "best"},
 	}
 	for _, tc := range []struct {
-		has  supports
+		has  answers
 		want int
 	}{{only("best", "next"), 2}, {only("next"), 1}} {
 		chosen, problem, err := choose(hooks, object(), always, tc.has)
@@ -121,7 +131,7 @@ func TestChooseDoesWithoutWhatIsOptional(t *testing.T) {
 		{Name: "newer event", Programs: []string{"next"}, Optional: true},
 	}
 	for _, tc := range []struct {
-		has  supports
+		has  answers
 		want int
 	}{{only("best", "next"), 2}, {only("best"), 1}} {
 		chosen, problem, err := choose(hooks, object(), always, tc.has)
@@ -136,5 +146,39 @@ func TestChooseNamesAMissingProgram(t *testing.T) {
 	_, _, err := choose(hooks, object(), always, only("best"))
 	if err == nil || !strings.Contains(err.Error(), "absent") {
 		t.Errorf("error %v, want one that names the program", err)
+	}
+}
+
+func TestChooseTakesASourceOnlyIfItIsRight(t *testing.T) {
+	always := &collector.Source{From: "/proc/x"}
+	sometimes := &collector.Source{From: "/proc/x", Enumerator: "MARK", Otherwise: "counts twice"}
+	for _, tc := range []struct {
+		source         *collector.Source
+		has            answers
+		attach, reason string
+	}{
+		{always, only("best"), "/proc/x", ""},
+		{sometimes, only("best", "MARK"), "/proc/x", ""},
+		{sometimes, only("best"), "tp_btf/x", "counts twice"},
+		{sometimes, unknown, "tp_btf/x", "who knows"},
+	} {
+		hooks := []collector.Hook{{Name: "event", Source: tc.source, Programs: []string{"best"}}}
+		obj := object()
+		chosen, problem, err := choose(hooks, obj, func(string) bool { return true }, tc.has)
+		if err != nil || problem != nil {
+			t.Fatalf("problem %v, error %v", problem, err)
+		}
+		h := chosen[0]
+		var reason string
+		for _, r := range h.Rejected {
+			reason += r.Reason
+		}
+		if h.Attach != tc.attach || (h.source != nil) != (h.Program == "") || reason != tc.reason {
+			t.Errorf("chose %+v, want %s, not the other because %q", h, tc.attach, tc.reason)
+		}
+		prune(obj, chosen)
+		if left := obj.Programs["best"] != nil; left != (h.source == nil) {
+			t.Errorf("at %s: the program is left to load: %v", h.Attach, left)
+		}
 	}
 }

@@ -25,8 +25,11 @@ type reader struct {
 	word   int // where the number starts in the value
 	words  int // how many: more than one for arrays and histograms
 	index  bool
-	hist   *metric.Layout // nil for counters
-	labels []labelReader
+	hist   *metric.Layout // of a histogram of durations, else nil
+	// linear makes one histogram of the array, with this highest bucket.
+	linear  bool
+	highest int
+	labels  []labelReader
 }
 
 type labelReader struct {
@@ -37,6 +40,25 @@ type labelReader struct {
 	enum   map[uint64]string
 }
 
+// newFamily is a metric's family, without samples.
+func newFamily(m collector.Metric, layout *metric.Layout) (metric.Family, error) {
+	f := metric.Family{Name: m.Name, Help: m.Help, Type: metric.Counter}
+	switch m.Kind {
+	case collector.Counter:
+	case collector.Histogram:
+		f.Name += "_" + layout.Unit().String()
+		f.Type = metric.Histogram
+	case collector.LinearHistogram:
+		f.Type = metric.Histogram
+	default:
+		return f, fmt.Errorf("unknown kind %d", m.Kind)
+	}
+	for _, l := range m.Labels {
+		f.Labels = append(f.Labels, l.Name)
+	}
+	return f, nil
+}
+
 // newReader resolves a metric's members in the type information of its map.
 func newReader(m collector.Metric, spec *ebpf.MapSpec, layout *metric.Layout) (*reader, error) {
 	value, err := find(spec.Value, m.Field)
@@ -44,32 +66,33 @@ func newReader(m collector.Metric, spec *ebpf.MapSpec, layout *metric.Layout) (*
 		return nil, fmt.Errorf("value of map %s: %w", m.Map, err)
 	}
 	r := &reader{table: m.Map, word: value.offset / 8, words: value.size / 8}
-	r.family = metric.Family{Name: m.Name, Help: m.Help, Type: metric.Counter}
-	switch m.Kind {
-	case collector.Histogram:
+	if r.family, err = newFamily(m, layout); err != nil {
+		return nil, err
+	}
+	if m.Kind == collector.Histogram {
 		r.hist = layout
-		r.family.Type = metric.Histogram
-		r.family.Name += "_" + layout.Unit().String()
-		if err := value.histogram(); err != nil {
-			return nil, fmt.Errorf("value of map %s: %w", m.Map, err)
+		err = value.histogram()
+	} else {
+		_, err = value.words()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("value of map %s: %w", m.Map, err)
+	}
+	if m.Kind == collector.LinearHistogram {
+		r.linear, r.highest = true, m.Highest
+		if m.Highest >= r.words {
+			return nil, fmt.Errorf("bucket %d is beyond the %d counts in map %s", m.Highest, r.words, m.Map)
 		}
-	case collector.Counter:
-		if _, err := value.words(); err != nil {
-			return nil, fmt.Errorf("value of map %s: %w", m.Map, err)
-		}
-	default:
-		return nil, fmt.Errorf("unknown kind %d", m.Kind)
 	}
 	for _, l := range m.Labels {
 		lr, err := newLabelReader(l, spec.Key)
 		if err != nil {
 			return nil, fmt.Errorf("label %s: key of map %s: %w", l.Name, m.Map, err)
 		}
-		r.family.Labels = append(r.family.Labels, l.Name)
 		r.labels = append(r.labels, lr)
 		r.index = r.index || lr.index
 	}
-	if r.hist == nil && r.words > 1 && !r.index {
+	if m.Kind == collector.Counter && r.words > 1 && !r.index {
 		return nil, fmt.Errorf("%s is an array, and no label is its index", m.Field)
 	}
 	return r, nil
@@ -129,6 +152,9 @@ func (r *reader) samples(to []metric.Sample, rows []row, reserved map[string]boo
 		case r.hist != nil:
 			hist := &metric.Hist{Slots: numbers[:metric.HistSlots], Sum: numbers[metric.HistSlots], Layout: r.hist}
 			to = append(to, metric.Sample{Labels: r.values(row.key, isReserved, 0), Hist: hist})
+		case r.linear:
+			hist := &metric.Linear{Counts: numbers, Highest: r.highest}
+			to = append(to, metric.Sample{Labels: r.values(row.key, isReserved, 0), Linear: hist})
 		case r.index:
 			for i, n := range numbers {
 				if n > 0 {
@@ -182,6 +208,11 @@ func sumEqual(samples []metric.Sample) []metric.Sample {
 			kept[i].Hist.Sum += s.Hist.Sum
 			for slot, n := range s.Hist.Slots {
 				kept[i].Hist.Slots[slot] += n
+			}
+		}
+		if s.Linear != nil {
+			for number, n := range s.Linear.Counts {
+				kept[i].Linear.Counts[number] += n
 			}
 		}
 	}

@@ -2,6 +2,8 @@
 
 package engine
 
+import "github.com/kernscope/kernscope/collector"
+
 // Status says how a collector fares.
 type Status string
 
@@ -29,7 +31,8 @@ type Problem struct {
 
 // Rejection is an alternative that was not taken.
 type Rejection struct {
-	Program string `json:"program"`
+	// Program is "" for a source.
+	Program string `json:"program,omitempty"`
 	Attach  string `json:"attach"`
 	Reason  string `json:"reason"`
 }
@@ -39,11 +42,15 @@ type HookState struct {
 	Name string `json:"name"`
 	// AnyOf are the places that would serve, best first.
 	AnyOf []string `json:"any_of"`
-	// Program is the program taken, "" if there is none.
+	// Program is the program taken, "" if there is none: nothing serves, or
+	// a source of the kernel's own counts does.
 	Program string `json:"program,omitempty"`
-	// Attach is where it is attached, as section names say it: "tp_btf/sys_enter".
+	// Attach is where it is attached, as section names say it,
+	// "tp_btf/sys_enter", or the source, "/proc/vmstat"; "" if nothing serves.
 	Attach   string      `json:"attach,omitempty"`
 	Rejected []Rejection `json:"rejected,omitempty"`
+
+	source *collector.Source // the one taken
 }
 
 // State is what is known of a collector at one time.

@@ -3,14 +3,15 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"sync"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
-	"github.com/cilium/ebpf/link"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -25,13 +26,19 @@ type unit struct {
 	started time.Time
 
 	coll     *ebpf.Collection
-	links    []link.Link // a link that is not referenced detaches
+	links    []io.Closer // a link that is not referenced detaches
+	sources  []*source
 	tables   map[string]*table
 	reserved map[string]map[string]bool
 	readers  []*reader
 	losses   []loss
+	ratios   []*ratio
 
-	mu sync.Mutex // tables and decoders serve one reader at a time
+	mu sync.Mutex // tables, decoders and ratios serve one reader at a time
+
+	// What ends the windows of ratios.
+	unwatch  context.CancelFunc
+	watchers sync.WaitGroup
 }
 
 // loss is one reason for which events are lost.
@@ -63,7 +70,7 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 		return explain("parsing the object", err)
 	}
 	on := func(option string) bool { return option == "" || cfg.on(u.spec.Name, option) }
-	hooks, problem, err := choose(u.spec.Hooks, obj, on, cfg.Machine.Program)
+	hooks, problem, err := choose(u.spec.Hooks, obj, on, cfg.Machine)
 	u.hooks = hooks
 	if err != nil {
 		return explain("choosing programs", err)
@@ -82,6 +89,9 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 		return explain("preparing to read", err)
 	}
 	for _, hook := range hooks {
+		if hook.source != nil {
+			continue
+		}
 		l, err := attach(obj.Programs[hook.Program], u.coll.Programs[hook.Program])
 		if err != nil {
 			return explain("attaching "+hook.Attach, err)
@@ -89,6 +99,11 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 		u.links = append(u.links, l)
 	}
 	u.started = time.Now()
+	ctx, cancel := context.WithCancel(context.Background())
+	u.unwatch = cancel
+	for _, r := range u.ratios {
+		u.watchers.Go(func() { u.watch(ctx, r) })
+	}
 	return nil
 }
 
@@ -99,8 +114,16 @@ func (u *unit) prepare(obj *ebpf.CollectionSpec, layout *metric.Layout, on func(
 	if u.reserved, err = reserve(u.spec.Maps, obj, u.coll); err != nil {
 		return err
 	}
+	served, err := u.findSources(layout)
+	if err != nil {
+		return err
+	}
 	for _, m := range u.spec.Metrics {
-		if !on(m.When) {
+		if !on(m.When) || served[m.Name] {
+			continue
+		}
+		if m.Kind == collector.Ratio {
+			u.ratios = append(u.ratios, newRatio(m))
 			continue
 		}
 		loaded := u.coll.Maps[m.Map]
@@ -130,6 +153,25 @@ func (u *unit) prepare(obj *ebpf.CollectionSpec, layout *metric.Layout, on func(
 	return u.findLosses()
 }
 
+// findSources lists the sources in use and the names of what they serve.
+func (u *unit) findSources(layout *metric.Layout) (served map[string]bool, err error) {
+	served = make(map[string]bool)
+	for _, hook := range u.hooks {
+		if hook.source == nil {
+			continue
+		}
+		src, err := newSource(hook.source, u.spec.Metrics, layout)
+		if err != nil {
+			return nil, fmt.Errorf("hook %s: %w", hook.Name, err)
+		}
+		u.sources = append(u.sources, src)
+		for _, name := range hook.source.Metrics {
+			served[name] = true
+		}
+	}
+	return served, nil
+}
+
 // findLosses lists the members of the object's variable "losses", a struct of
 // counters, one for each reason to lose an event.
 func (u *unit) findLosses() error {
@@ -156,6 +198,10 @@ func (u *unit) findLosses() error {
 
 // close detaches the collector and frees what it holds in the kernel.
 func (u *unit) close() {
+	if u.unwatch != nil {
+		u.unwatch()
+		u.watchers.Wait()
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	for _, l := range u.links {
@@ -164,7 +210,7 @@ func (u *unit) close() {
 	if u.coll != nil {
 		u.coll.Close()
 	}
-	u.links, u.coll, u.readers = nil, nil, nil
+	u.links, u.sources, u.coll, u.readers = nil, nil, nil, nil
 }
 
 // reading is what one look at a collector yields.
@@ -175,14 +221,19 @@ type reading struct {
 	took     time.Duration
 }
 
-// read yields the collector's families. Every map is read once.
-func (u *unit) read() reading {
+// read yields the collector's families. Every map and source is read once.
+func (u *unit) read(ctx context.Context) reading {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	begin := time.Now()
 	out := reading{rows: make(map[string]int)}
 	if u.coll == nil {
 		return out
+	}
+	for _, l := range u.links {
+		if perf, ok := l.(*everyCPU); ok {
+			out.err = errors.Join(out.err, perf.follow())
+		}
 	}
 	rows := make(map[string][]row)
 	for name, t := range u.tables {
@@ -206,8 +257,16 @@ func (u *unit) read() reading {
 		f := &out.families[at]
 		f.Samples = r.samples(f.Samples, rows[r.table], u.reserved[r.table])
 	}
+	for _, s := range u.sources {
+		families, err := s.read(ctx)
+		out.err = errors.Join(out.err, err)
+		out.families = append(out.families, families...)
+	}
 	for i := range out.families {
 		out.families[i].Samples = sumEqual(out.families[i].Samples)
+	}
+	for _, r := range u.ratios {
+		out.families = append(out.families, r.latest)
 	}
 	out.took = time.Since(begin)
 	return out

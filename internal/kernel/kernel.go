@@ -142,6 +142,20 @@ func (m *Machine) EnumValue(enumerator string) (value uint64, ok bool, err error
 	return 0, false, nil
 }
 
+// Enumerator says whether the kernel has the enumerator.
+func (m *Machine) Enumerator(name string) Finding {
+	return m.once("enumerator "+name, func() Finding {
+		_, ok, err := m.EnumValue(name)
+		switch {
+		case err != nil:
+			return Finding{Reason: err.Error()}
+		case !ok:
+			return no("this kernel has no enumerator "+name, "")
+		}
+		return yes()
+	})
+}
+
 // Tracepoint says whether the kernel has the tracepoint: every tracepoint has
 // a typedef of its prototype, named btf_trace_<tracepoint>.
 func (m *Machine) Tracepoint(name string) Finding {
@@ -193,6 +207,10 @@ func (m *Machine) Program(p *ebpf.ProgramSpec, maps map[string]*ebpf.MapSpec) Fi
 		}
 	case p.Type == ebpf.RawTracepoint:
 		if f := m.Tracepoint(p.AttachTo); f.Answer == No {
+			return f
+		}
+	case p.Type == ebpf.PerfEvent:
+		if f := m.PerfEvents(); f.Answer == No {
 			return f
 		}
 	case p.Type == ebpf.Kprobe:

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kernel
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// softwareEvents are the events of perf that programs may attach to, by what
+// follows "perf_event/" in their section's name: perf's own names.
+var softwareEvents = map[string]uint64{
+	"minor-faults": unix.PERF_COUNT_SW_PAGE_FAULTS_MIN,
+	"major-faults": unix.PERF_COUNT_SW_PAGE_FAULTS_MAJ,
+}
+
+// SoftwareEvent is perf's number of a software event, of one that we know.
+func SoftwareEvent(name string) (uint64, bool) {
+	number, ok := softwareEvents[name]
+	return number, ok
+}
+
+// OpenSoftwareEvent opens a software event of perf on a CPU, for all tasks, so
+// that a program attached to it runs at every occurrence. Reading the
+// descriptor yields the number of occurrences and the time for which the event
+// was on, in ns, as two 64-bit numbers.
+func OpenSoftwareEvent(number uint64, cpu int) (int, error) {
+	attr := unix.PerfEventAttr{
+		Type:        unix.PERF_TYPE_SOFTWARE,
+		Size:        unix.PERF_ATTR_SIZE_VER0,
+		Config:      number,
+		Sample:      1, // a sample for every occurrence
+		Read_format: unix.PERF_FORMAT_TOTAL_TIME_ENABLED,
+	}
+	return unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
+}
+
+// PerfEvents says whether this process may watch software events of perf in
+// all tasks. It tries, and explains a refusal.
+func (m *Machine) PerfEvents() Finding {
+	return m.once("perf events", func() Finding {
+		cpus, err := OnlineCPUs()
+		if err != nil {
+			return Finding{Reason: err.Error()}
+		}
+		fd, err := OpenSoftwareEvent(unix.PERF_COUNT_SW_DUMMY, cpus[0])
+		switch {
+		case err == nil:
+			unix.Close(fd)
+			return yes()
+		case errors.Is(err, unix.ENOSYS):
+			return no("the kernel has no perf_event_open(2), or a seccomp filter hides it",
+				"run a kernel with CONFIG_PERF_EVENTS=y, outside of a container whose seccomp profile refuses perf_event_open(2)")
+		case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+			return no(fmt.Sprintf("perf_event_open: %v", err),
+				"run as root, or grant CAP_PERFMON; in a container, allow perf_event_open(2) in the seccomp profile")
+		}
+		return Finding{Reason: fmt.Sprintf("perf_event_open: %v", err)}
+	})
+}
+
+// OnlineCPUs are the CPUs that are on, ascending; there is at least one.
+func OnlineCPUs() ([]int, error) {
+	const file = "/sys/devices/system/cpu/online"
+	list, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("listing CPUs: %w", err)
+	}
+	cpus, err := parseCPUs(strings.TrimSpace(string(list)))
+	if err != nil {
+		return nil, fmt.Errorf("parsing %s: %w", file, err)
+	}
+	return cpus, nil
+}
+
+// parseCPUs reads a list as the kernel writes it: "0-2,4".
+func parseCPUs(list string) ([]int, error) {
+	var cpus []int
+	for part := range strings.SplitSeq(list, ",") {
+		low, high, isRange := strings.Cut(part, "-")
+		if !isRange {
+			high = low
+		}
+		first, err := strconv.Atoi(low)
+		if err != nil {
+			return nil, err
+		}
+		last, err := strconv.Atoi(high)
+		if err != nil {
+			return nil, err
+		}
+		for cpu := first; cpu <= last; cpu++ {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus, nil
+}
