@@ -134,10 +134,13 @@ struct task_struct {
 	int pid;
 	struct sched_info sched_info;
 	__u64 start_time;
+	unsigned long min_flt;
+	unsigned long maj_flt;
 	struct task_io_accounting ioac;
 };
 
 struct pt_regs;
+struct page;
 
 #pragma clang attribute pop
 
