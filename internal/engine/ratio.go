@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// ratio is what part had of the growth of the whole in the last full window.
+// The engine ends windows by its own clock, so that the value is the same for
+// every scraper, whenever it comes.
+type ratio struct {
+	spec collector.Metric
+	// before is where the counters stood when the last window ended, by label
+	// values; nil if that is not known.
+	before map[string]growth
+	latest metric.Family
+}
+
+type growth struct {
+	part, whole float64
+}
+
+func newRatio(m collector.Metric) *ratio {
+	return &ratio{spec: m, latest: metric.Family{Name: m.Name, Help: m.Help, Type: metric.Gauge}}
+}
+
+// turn ends a window: families are what the counters stand at.
+func (r *ratio) turn(families []metric.Family) {
+	now := make(map[string]growth)
+	labels := make(map[string][]string)
+	for _, f := range families {
+		isPart, isWhole := f.Name == r.spec.Part, slices.Contains(r.spec.Whole, f.Name)
+		if isPart {
+			r.latest.Labels = f.Labels
+		}
+		if !isPart && !isWhole {
+			continue
+		}
+		for _, s := range f.Samples {
+			key := strings.Join(s.Labels, "\xff")
+			labels[key] = s.Labels
+			g := now[key]
+			if isPart {
+				g.part += s.Value
+			}
+			if isWhole {
+				g.whole += s.Value
+			}
+			now[key] = g
+		}
+	}
+	r.latest.Samples = nil
+	for key, g := range now {
+		before := r.before[key]
+		// Nothing happened: there is no ratio, rather than one of 0 or 1.
+		if r.before == nil || g.whole <= before.whole {
+			continue
+		}
+		value := (g.part - before.part) / (g.whole - before.whole)
+		r.latest.Samples = append(r.latest.Samples, metric.Sample{Labels: labels[key], Value: value})
+	}
+	r.before = now
+}
+
+// watch ends the ratio's windows until ctx does.
+func (u *unit) watch(ctx context.Context, r *ratio) {
+	u.endWindow(ctx, r)
+	ticker := time.NewTicker(r.spec.Window)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			u.endWindow(ctx, r)
+		}
+	}
+}
+
+func (u *unit) endWindow(ctx context.Context, r *ratio) {
+	read := u.read(ctx)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if read.err != nil {
+		r.before, r.latest.Samples = nil, nil
+		return
+	}
+	r.turn(read.families)
+}
