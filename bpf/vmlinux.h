@@ -71,10 +71,12 @@ struct bvec_iter {
 };
 
 struct bio {
+	struct bio *bi_next;
 	struct block_device *bi_bdev;
 	unsigned int bi_opf;
 	__u8 bi_status;
 	struct bvec_iter bi_iter;
+	void *bi_private;
 };
 
 struct request {
@@ -82,6 +84,7 @@ struct request {
 	unsigned int cmd_flags;
 	unsigned int rq_flags;
 	unsigned int __data_len;
+	struct bio *bio;
 	__u64 start_time_ns;
 	__u64 io_start_time_ns;
 };
@@ -91,6 +94,7 @@ enum pageflags {
 };
 
 struct inode {
+	unsigned long i_ino;
 	long long i_size;
 };
 
@@ -121,6 +125,7 @@ struct task_io_accounting {
 };
 
 struct sched_info {
+	unsigned long pcount;
 	unsigned long long run_delay;
 };
 

@@ -5,8 +5,9 @@
  * Disk I/O latency, from the creation of a request to its final completion,
  * per device and operation. One program at completion: the request carries its
  * own timestamps, so nothing is remembered in between. Devices that have no
- * requests (zram, device mapper, md, brd) are measured from the submission of
- * a bio to its end, which does need a small table.
+ * requests (zram, device mapper, md, the head of NVMe multipath) are measured
+ * from the submission of a bio to its end, which does need a table of the bios
+ * under way.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -27,7 +28,7 @@ enum diskio_operation {
 	DISKIO_DISCARD,
 	DISKIO_OTHER,
 };
-#define DISKIO_NONE ((enum diskio_operation)(-1)) /* a command that is not the block layer's */
+#define DISKIO_NONE ((enum diskio_operation) - 1) /* no I/O of the block layer's */
 
 struct diskio_key {
 	__u32 device; /* major << 20 | minor; 0 is the row for what does not fit */
@@ -41,8 +42,9 @@ struct diskio_row {
 	__u64 untimed;
 };
 
-struct diskio_start {
-	__u64 ns;
+/* A bio under way on a device without requests. */
+struct diskio_bio {
+	__u64 start;
 	struct diskio_key key;
 	__u32 bytes;
 	__u32 pad;
@@ -53,7 +55,11 @@ struct {
 	__u64 map_full; /* counted under device="other" */
 	__u64 bio_unmatched; /* a bio ended whose submission was not seen */
 	__u64 bio_table_full;
+	__u64 request_too_long; /* has bios that were not looked up */
 } losses;
+
+/* A bio went to a device without requests: the table is in use. */
+bool diskio_bios_used;
 
 /*
  * Rows are allocated when first used: a machine has few devices, but a row
@@ -75,12 +81,12 @@ struct {
 	__type(value, struct hist);
 } diskio_service SEC(".maps");
 
-/* LRU, because the end of a bio that a driver redirects is never traced. */
+/* By address. LRU, because an end that is missed must not fill it for ever. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, __u64);
-	__type(value, struct diskio_start);
+	__type(value, struct diskio_bio);
 } diskio_bios SEC(".maps");
 
 const struct diskio_row diskio_zero_row = {};
@@ -97,36 +103,25 @@ struct request___rq_disk {
 } __attribute__((preserve_access_index));
 
 /*
- * The number of a zone append has moved, so the running kernel is asked.
- * ff07a02e9e8e "treewide: Rename enum req_opf into enum req_op"
+ * The kernel's own number of an operation and what it does. Of the numbers
+ * only those named here have not moved since 4.10, but odd ones are always
+ * those that send data to the device: write-zeroes, write-same, zone append.
  */
-enum req_op {
-	REQ_OP_ZONE_APPEND = 7,
-};
-enum req_opf {
-	REQ_OP_ZONE_APPEND___opf = 13,
-};
-
-static __always_inline __u32 diskio_zone_append(void)
-{
-	if (bpf_core_enum_value_exists(enum req_op, REQ_OP_ZONE_APPEND))
-		return bpf_core_enum_value(enum req_op, REQ_OP_ZONE_APPEND);
-	return bpf_core_enum_value(enum req_opf, REQ_OP_ZONE_APPEND___opf);
-}
-
-/* The operations' numbers are those of include/linux/blk_types.h, unchanged since 4.8. */
-static __always_inline enum diskio_operation diskio_operation(__u32 flags)
+static __always_inline enum diskio_operation diskio_operation(__u32 flags, __u32 bytes)
 {
 	__u32 op = flags & 0xff;
 
-	if (op <= 3)
-		return op;
 	if (op >= 32) /* passthrough: a driver's or SCSI's own command */
 		return DISKIO_NONE;
-	/* /proc/diskstats counts write-zeroes and zone append as writes, too. */
-	if (op == 9 || op == diskio_zone_append())
-		return DISKIO_WRITE;
-	return DISKIO_OTHER;
+	if (op == 2)
+		return DISKIO_FLUSH;
+	if (!bytes) /* beyond 9 it manages zones, else it has no data any more */
+		return op > 9 ? DISKIO_OTHER : DISKIO_NONE;
+	if (op == 3)
+		return DISKIO_DISCARD;
+	if (op == 5) /* secure erase */
+		return DISKIO_OTHER;
+	return op & 1 ? DISKIO_WRITE : DISKIO_READ;
 }
 
 static __always_inline __u32 diskio_device(bool typed, struct gendisk *disk)
@@ -156,55 +151,122 @@ static __always_inline struct gendisk *diskio_bio_disk(bool typed, struct bio *b
 	return FIELD(typed, bdev, bd_disk);
 }
 
-/* Fits the key to what there is room for: its own row or that of the operation. */
-static __always_inline struct diskio_row *diskio_row(struct diskio_key *key)
+static __always_inline bool diskio_has_requests(bool typed, struct gendisk *disk)
 {
-	struct diskio_row *row = row_of(&diskio_rows, key, &diskio_zero_row);
+	struct request_queue *q = FIELD(typed, disk, queue);
+
+	return FIELD(typed, q, mq_ops);
+}
+
+/*
+ * Finds the key's row. If there is no room, the key becomes that of the
+ * operation's row for what does not fit.
+ */
+static __always_inline void *diskio_row(void *map, struct diskio_key *key, const void *zero)
+{
+	void *row = row_of(map, key, zero);
 
 	if (row)
 		return row;
 	__sync_fetch_and_add(&losses.map_full, 1);
 	key->device = 0;
-	return bpf_map_lookup_elem(&diskio_rows, key);
+	return bpf_map_lookup_elem(map, key);
 }
 
 /* Completions may interrupt each other, so every addition is atomic. */
-static __always_inline void diskio_count(struct diskio_key *key, __u64 start, __u64 now,
-					 __u32 bytes, bool error)
+static __always_inline void diskio_observe(struct hist *h, __u64 start, __u64 now)
 {
-	struct diskio_row *row = diskio_row(key);
+	hist_observe_atomic(h, now > start ? now - start : 0);
+}
 
-	if (!row)
-		return;
-	if (start)
-		hist_observe_atomic(&row->latency, now > start ? now - start : 0);
-	else
-		__sync_fetch_and_add(&row->untimed, 1);
+static __always_inline void diskio_add(struct diskio_row *row, __u32 bytes, bool error)
+{
 	__sync_fetch_and_add(&row->bytes, bytes);
 	if (error)
 		__sync_fetch_and_add(&row->errors, 1);
 }
 
-static __always_inline int diskio_complete(bool typed, struct request *rq, bool error, __u32 bytes)
+/* Ends a bio if it is in the table, and says whether it was. */
+static __always_inline bool diskio_end(struct bio *bio, bool error)
+{
+	struct diskio_bio *found = bpf_map_lookup_elem(&diskio_bios, &bio);
+	struct diskio_bio was;
+	struct diskio_row *row;
+
+	if (!found)
+		return false;
+	was = *found;
+	bpf_map_delete_elem(&diskio_bios, &bio);
+	row = diskio_row(&diskio_rows, &was.key, &diskio_zero_row);
+	if (!row)
+		return true;
+	diskio_observe(&row->latency, was.start, bpf_ktime_get_ns());
+	diskio_add(row, was.bytes, error);
+	return true;
+}
+
+/*
+ * The verifier checks a global function once, not at every turn of a loop
+ * that calls it. Its arguments must be numbers.
+ */
+__noinline int diskio_end_number(__u64 bio, bool error)
+{
+	return diskio_end((struct bio *)bio, error);
+}
+
+/*
+ * A driver may hand a bio on to another device as it is: the head of NVMe
+ * multipath does, and md where it only remaps. Then a request of that device
+ * ends the bio, and the kernel does not trace the bio's end. So this ends the
+ * bios, if they are in the table, in the first bytes of a request.
+ */
+#define DISKIO_MAX_BIOS 256
+
+__noinline int diskio_end_handed_on(__u64 first, __u32 bytes, bool error)
+{
+	struct bio *bio = (struct bio *)first;
+
+	for (int i = 0; i < DISKIO_MAX_BIOS; i++) {
+		__u32 size;
+
+		if (!bio)
+			return 0;
+		size = FIELD(false, bio, bi_iter.bi_size);
+		if (size > bytes) /* a part of it, the rest is to follow */
+			return 0;
+		bytes -= size;
+		diskio_end_number((__u64)bio, error);
+		bio = FIELD(false, bio, bi_next);
+	}
+	if (bio)
+		__sync_fetch_and_add(&losses.request_too_long, 1);
+	return 0;
+}
+
+static __always_inline void diskio_count_request(bool typed, struct request *rq, __u32 bytes,
+						 bool error)
 {
 	struct diskio_key key = {};
+	struct diskio_row *row;
 	__u64 now, start, issued;
 	struct hist *service;
 
+	/*
+	 * No data: a write with preflush is carried out by requests of the
+	 * flush machinery, which are seen themselves, and completes once more
+	 * after them. Or a driver has taken the bios back.
+	 */
+	key.operation = diskio_operation(FIELD(typed, rq, cmd_flags), bytes);
+	if (key.operation == DISKIO_NONE)
+		return;
+	key.device = diskio_device(typed, diskio_request_disk(typed, rq));
+	row = diskio_row(&diskio_rows, &key, &diskio_zero_row);
+	if (!row)
+		return;
+	diskio_add(row, bytes, error);
 	/* A part: the tracepoint fires before __data_len is reduced. */
 	if (bytes < FIELD(typed, rq, __data_len))
-		return 0;
-	key.operation = diskio_operation(FIELD(typed, rq, cmd_flags));
-	if (key.operation == DISKIO_NONE)
-		return 0;
-	/*
-	 * A write with preflush is carried out by requests of the flush
-	 * machinery, which are seen themselves, and then completes once more
-	 * with nothing.
-	 */
-	if (!bytes && key.operation != DISKIO_FLUSH)
-		return 0;
-	key.device = diskio_device(typed, diskio_request_disk(typed, rq));
+		return;
 
 	/* Without the flag, start_time_ns may be that of an earlier request. */
 	issued = FIELD(typed, rq, io_start_time_ns);
@@ -212,77 +274,80 @@ static __always_inline int diskio_complete(bool typed, struct request *rq, bool 
 	if (FIELD(typed, rq, rq_flags) & cfg_rqf_io_stat || key.operation == DISKIO_FLUSH)
 		start = FIELD(typed, rq, start_time_ns);
 	now = bpf_ktime_get_ns();
-	if (cfg_service_time && issued) {
-		service = row_of(&diskio_service, &key, &diskio_zero_hist);
-		if (service)
-			hist_observe_atomic(service, now > issued ? now - issued : 0);
-	}
-	diskio_count(&key, start, now, bytes, error);
+	if (start)
+		diskio_observe(&row->latency, start, now);
+	else
+		__sync_fetch_and_add(&row->untimed, 1);
+	if (!cfg_service_time || !issued)
+		return;
+	service = diskio_row(&diskio_service, &key, &diskio_zero_hist);
+	if (service)
+		diskio_observe(service, issued, now);
+}
+
+static __always_inline int diskio_complete(bool typed, struct request *rq, __u32 bytes, bool error)
+{
+	diskio_count_request(typed, rq, bytes, error);
+	if (diskio_bios_used)
+		diskio_end_handed_on((__u64)FIELD(false, rq, bio), bytes, error);
 	return 0;
 }
 
 SEC("tp_btf/block_rq_complete")
 int BPF_PROG(diskio_complete_typed, struct request *rq, int error, unsigned int bytes)
 {
-	return diskio_complete(true, rq, error, bytes);
+	return diskio_complete(true, rq, bytes, error);
 }
 
 SEC("raw_tp/block_rq_complete")
 int BPF_PROG(diskio_complete_raw, struct request *rq, int error, unsigned int bytes)
 {
-	return diskio_complete(false, rq, error, bytes);
+	return diskio_complete(false, rq, bytes, error);
 }
 
-static __always_inline int diskio_submit(bool typed, struct bio *bio)
+static __always_inline int diskio_bio_queue(bool typed, struct bio *bio)
 {
 	struct gendisk *disk = diskio_bio_disk(typed, bio);
-	struct request_queue *q = FIELD(typed, disk, queue);
-	__u64 id = (__u64)bio;
-	struct diskio_start start = {};
-	__u32 flags;
+	struct diskio_bio new = {};
 
-	if (FIELD(typed, q, mq_ops)) /* it will become a request */
+	if (diskio_has_requests(typed, disk)) {
+		/* Was the end missed of what had this address before? */
+		if (diskio_bios_used && bpf_map_lookup_elem(&diskio_bios, &bio))
+			bpf_map_delete_elem(&diskio_bios, &bio);
 		return 0;
-	flags = FIELD(typed, bio, bi_opf);
-	start.key.operation = diskio_operation(flags);
-	if (start.key.operation == DISKIO_NONE)
-		return 0;
-	start.bytes = FIELD(typed, bio, bi_iter.bi_size);
-	/* An empty write can only be a flush. */
-	if (start.key.operation == DISKIO_WRITE && !start.bytes)
-		start.key.operation = DISKIO_FLUSH;
-	start.key.device = diskio_device(typed, disk);
-	start.ns = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&diskio_bios, &id, &start, BPF_ANY))
+	}
+	new.bytes = FIELD(typed, bio, bi_iter.bi_size);
+	new.key.operation = diskio_operation(FIELD(typed, bio, bi_opf), new.bytes);
+	if (new.key.operation == DISKIO_NONE) /* an empty write */
+		new.key.operation = DISKIO_FLUSH;
+	new.key.device = diskio_device(typed, disk);
+	new.start = bpf_ktime_get_ns();
+	if (!diskio_bios_used)
+		diskio_bios_used = true;
+	if (bpf_map_update_elem(&diskio_bios, &bio, &new, BPF_ANY))
 		__sync_fetch_and_add(&losses.bio_table_full, 1);
 	return 0;
 }
 
-static __always_inline int diskio_end(bool typed, struct bio *bio)
+static __always_inline int diskio_bio_complete(bool typed, struct bio *bio)
 {
-	__u64 id = (__u64)bio, now;
-	struct diskio_start *found, start;
+	void *whole;
 
-	found = bpf_map_lookup_elem(&diskio_bios, &id);
-	if (!found) {
-		struct gendisk *disk = diskio_bio_disk(typed, bio);
-		struct request_queue *q = FIELD(typed, disk, queue);
-
-		if (!FIELD(typed, q, mq_ops))
-			__sync_fetch_and_add(&losses.bio_unmatched, 1);
+	if (diskio_end(bio, FIELD(typed, bio, bi_status)))
 		return 0;
-	}
-	now = bpf_ktime_get_ns();
-	start = *found;
-	bpf_map_delete_elem(&diskio_bios, &id);
-	diskio_count(&start.key, start.ns, now, start.bytes, FIELD(typed, bio, bi_status));
+	if (diskio_has_requests(typed, diskio_bio_disk(typed, bio)))
+		return 0;
+	/* A part that was split off ends before the whole, which it knows. */
+	whole = FIELD(typed, bio, bi_private);
+	if (!bpf_map_lookup_elem(&diskio_bios, &whole))
+		__sync_fetch_and_add(&losses.bio_unmatched, 1);
 	return 0;
 }
 
 /* e8a676d61c07 "block: simplify and extend the block_bio_merge tracepoint class" dropped the queue. */
 typedef void (*btf_trace_block_bio_queue___queue)(void *, struct request_queue *, struct bio *);
 
-static __always_inline struct bio *diskio_submitted(__u64 *ctx)
+static __always_inline struct bio *diskio_queued(__u64 *ctx)
 {
 	if (bpf_core_type_matches(btf_trace_block_bio_queue___queue))
 		return (struct bio *)ctx[1];
@@ -290,27 +355,27 @@ static __always_inline struct bio *diskio_submitted(__u64 *ctx)
 }
 
 SEC("tp_btf/block_bio_queue")
-int diskio_submit_typed(__u64 *ctx)
+int diskio_bio_queue_typed(__u64 *ctx)
 {
-	return diskio_submit(true, diskio_submitted(ctx));
+	return diskio_bio_queue(true, diskio_queued(ctx));
 }
 
 SEC("raw_tp/block_bio_queue")
-int diskio_submit_raw(__u64 *ctx)
+int diskio_bio_queue_raw(__u64 *ctx)
 {
-	return diskio_submit(false, diskio_submitted(ctx));
+	return diskio_bio_queue(false, diskio_queued(ctx));
 }
 
 SEC("tp_btf/block_bio_complete")
-int BPF_PROG(diskio_end_typed, struct request_queue *q, struct bio *bio)
+int BPF_PROG(diskio_bio_complete_typed, struct request_queue *q, struct bio *bio)
 {
-	return diskio_end(true, bio);
+	return diskio_bio_complete(true, bio);
 }
 
 SEC("raw_tp/block_bio_complete")
-int BPF_PROG(diskio_end_raw, struct request_queue *q, struct bio *bio)
+int BPF_PROG(diskio_bio_complete_raw, struct request_queue *q, struct bio *bio)
 {
-	return diskio_end(false, bio);
+	return diskio_bio_complete(false, bio);
 }
 
 SEC("license")

@@ -25,8 +25,8 @@ func Spec() collector.Spec {
 		Load: loadDiskio,
 		Hooks: []collector.Hook{
 			{Name: "request completion", Programs: []string{"diskio_complete_typed", "diskio_complete_raw"}},
-			{Name: "bio submission", Programs: []string{"diskio_submit_typed", "diskio_submit_raw"}},
-			{Name: "bio end", Programs: []string{"diskio_end_typed", "diskio_end_raw"}},
+			{Name: "bio submission", Programs: []string{"diskio_bio_queue_typed", "diskio_bio_queue_raw"}},
+			{Name: "bio end", Programs: []string{"diskio_bio_complete_typed", "diskio_bio_complete_raw"}},
 		},
 		Constants: []collector.Constant{
 			// 5f89154e8e9e "block: Use enum to define RQF_x bit indexes" made

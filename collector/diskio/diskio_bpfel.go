@@ -16,21 +16,22 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	diskioMapDiskioBios           = "diskio_bios"
-	diskioMapDiskioRows           = "diskio_rows"
-	diskioMapDiskioService        = "diskio_service"
-	diskioProgDiskioCompleteRaw   = "diskio_complete_raw"
-	diskioProgDiskioCompleteTyped = "diskio_complete_typed"
-	diskioProgDiskioEndRaw        = "diskio_end_raw"
-	diskioProgDiskioEndTyped      = "diskio_end_typed"
-	diskioProgDiskioSubmitRaw     = "diskio_submit_raw"
-	diskioProgDiskioSubmitTyped   = "diskio_submit_typed"
-	diskioVarCfgHistBounds        = "cfg_hist_bounds"
-	diskioVarCfgRqfIoStat         = "cfg_rqf_io_stat"
-	diskioVarCfgServiceTime       = "cfg_service_time"
-	diskioVarDiskioZeroHist       = "diskio_zero_hist"
-	diskioVarDiskioZeroRow        = "diskio_zero_row"
-	diskioVarLosses               = "losses"
+	diskioMapDiskioBios              = "diskio_bios"
+	diskioMapDiskioRows              = "diskio_rows"
+	diskioMapDiskioService           = "diskio_service"
+	diskioProgDiskioBioCompleteRaw   = "diskio_bio_complete_raw"
+	diskioProgDiskioBioCompleteTyped = "diskio_bio_complete_typed"
+	diskioProgDiskioBioQueueRaw      = "diskio_bio_queue_raw"
+	diskioProgDiskioBioQueueTyped    = "diskio_bio_queue_typed"
+	diskioProgDiskioCompleteRaw      = "diskio_complete_raw"
+	diskioProgDiskioCompleteTyped    = "diskio_complete_typed"
+	diskioVarCfgHistBounds           = "cfg_hist_bounds"
+	diskioVarCfgRqfIoStat            = "cfg_rqf_io_stat"
+	diskioVarCfgServiceTime          = "cfg_service_time"
+	diskioVarDiskioBiosUsed          = "diskio_bios_used"
+	diskioVarDiskioZeroHist          = "diskio_zero_hist"
+	diskioVarDiskioZeroRow           = "diskio_zero_row"
+	diskioVarLosses                  = "losses"
 )
 
 // loadDiskio returns the embedded CollectionSpec for diskio.
@@ -75,12 +76,12 @@ type diskioSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type diskioProgramSpecs struct {
-	DiskioCompleteRaw   *ebpf.ProgramSpec `ebpf:"diskio_complete_raw"`
-	DiskioCompleteTyped *ebpf.ProgramSpec `ebpf:"diskio_complete_typed"`
-	DiskioEndRaw        *ebpf.ProgramSpec `ebpf:"diskio_end_raw"`
-	DiskioEndTyped      *ebpf.ProgramSpec `ebpf:"diskio_end_typed"`
-	DiskioSubmitRaw     *ebpf.ProgramSpec `ebpf:"diskio_submit_raw"`
-	DiskioSubmitTyped   *ebpf.ProgramSpec `ebpf:"diskio_submit_typed"`
+	DiskioBioCompleteRaw   *ebpf.ProgramSpec `ebpf:"diskio_bio_complete_raw"`
+	DiskioBioCompleteTyped *ebpf.ProgramSpec `ebpf:"diskio_bio_complete_typed"`
+	DiskioBioQueueRaw      *ebpf.ProgramSpec `ebpf:"diskio_bio_queue_raw"`
+	DiskioBioQueueTyped    *ebpf.ProgramSpec `ebpf:"diskio_bio_queue_typed"`
+	DiskioCompleteRaw      *ebpf.ProgramSpec `ebpf:"diskio_complete_raw"`
+	DiskioCompleteTyped    *ebpf.ProgramSpec `ebpf:"diskio_complete_typed"`
 }
 
 // diskioMapSpecs contains maps before they are loaded into the kernel.
@@ -99,6 +100,7 @@ type diskioVariableSpecs struct {
 	CfgHistBounds  *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
 	CfgRqfIoStat   *ebpf.VariableSpec `ebpf:"cfg_rqf_io_stat"`
 	CfgServiceTime *ebpf.VariableSpec `ebpf:"cfg_service_time"`
+	DiskioBiosUsed *ebpf.VariableSpec `ebpf:"diskio_bios_used"`
 	DiskioZeroHist *ebpf.VariableSpec `ebpf:"diskio_zero_hist"`
 	DiskioZeroRow  *ebpf.VariableSpec `ebpf:"diskio_zero_row"`
 	Losses         *ebpf.VariableSpec `ebpf:"losses"`
@@ -144,6 +146,7 @@ type diskioVariables struct {
 	CfgHistBounds  *ebpf.Variable `ebpf:"cfg_hist_bounds"`
 	CfgRqfIoStat   *ebpf.Variable `ebpf:"cfg_rqf_io_stat"`
 	CfgServiceTime *ebpf.Variable `ebpf:"cfg_service_time"`
+	DiskioBiosUsed *ebpf.Variable `ebpf:"diskio_bios_used"`
 	DiskioZeroHist *ebpf.Variable `ebpf:"diskio_zero_hist"`
 	DiskioZeroRow  *ebpf.Variable `ebpf:"diskio_zero_row"`
 	Losses         *ebpf.Variable `ebpf:"losses"`
@@ -153,22 +156,22 @@ type diskioVariables struct {
 //
 // It can be passed to loadDiskioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type diskioPrograms struct {
-	DiskioCompleteRaw   *ebpf.Program `ebpf:"diskio_complete_raw"`
-	DiskioCompleteTyped *ebpf.Program `ebpf:"diskio_complete_typed"`
-	DiskioEndRaw        *ebpf.Program `ebpf:"diskio_end_raw"`
-	DiskioEndTyped      *ebpf.Program `ebpf:"diskio_end_typed"`
-	DiskioSubmitRaw     *ebpf.Program `ebpf:"diskio_submit_raw"`
-	DiskioSubmitTyped   *ebpf.Program `ebpf:"diskio_submit_typed"`
+	DiskioBioCompleteRaw   *ebpf.Program `ebpf:"diskio_bio_complete_raw"`
+	DiskioBioCompleteTyped *ebpf.Program `ebpf:"diskio_bio_complete_typed"`
+	DiskioBioQueueRaw      *ebpf.Program `ebpf:"diskio_bio_queue_raw"`
+	DiskioBioQueueTyped    *ebpf.Program `ebpf:"diskio_bio_queue_typed"`
+	DiskioCompleteRaw      *ebpf.Program `ebpf:"diskio_complete_raw"`
+	DiskioCompleteTyped    *ebpf.Program `ebpf:"diskio_complete_typed"`
 }
 
 func (p *diskioPrograms) Close() error {
 	return _DiskioClose(
+		p.DiskioBioCompleteRaw,
+		p.DiskioBioCompleteTyped,
+		p.DiskioBioQueueRaw,
+		p.DiskioBioQueueTyped,
 		p.DiskioCompleteRaw,
 		p.DiskioCompleteTyped,
-		p.DiskioEndRaw,
-		p.DiskioEndTyped,
-		p.DiskioSubmitRaw,
-		p.DiskioSubmitTyped,
 	)
 }
 
