@@ -115,7 +115,11 @@ func (r *report) print(w io.Writer) {
 			}
 			fmt.Fprintf(w, "  %s: at %s; the first of %s that this kernel has\n", h.Name, at, strings.Join(h.AnyOf, ", "))
 			for _, rej := range h.Rejected {
-				fmt.Fprintf(w, "    not %s (%s): %s\n", rej.Attach, rej.Program, rej.Reason)
+				what := rej.Attach
+				if rej.Program != "" {
+					what += " (" + rej.Program + ")"
+				}
+				fmt.Fprintf(w, "    not %s: %s\n", what, rej.Reason)
 			}
 		}
 	}

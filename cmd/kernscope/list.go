@@ -59,7 +59,7 @@ func kindName(k collector.Kind) string {
 	switch k {
 	case collector.Counter:
 		return "counter"
-	case collector.Histogram:
+	case collector.Histogram, collector.LinearHistogram:
 		return "histogram"
 	}
 	return "gauge"

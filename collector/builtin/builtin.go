@@ -6,6 +6,7 @@ package builtin
 import (
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/diskio"
+	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/collector/schedlat"
 	"github.com/kernscope/kernscope/collector/syscall"
 )
@@ -14,6 +15,7 @@ import (
 func Collectors() []collector.Spec {
 	return []collector.Spec{
 		diskio.Spec(),
+		memory.Spec(),
 		schedlat.Spec(),
 		syscall.Spec(),
 	}

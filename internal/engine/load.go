@@ -159,7 +159,7 @@ func attach(spec *ebpf.ProgramSpec, prog *ebpf.Program) (io.Closer, error) {
 	case ebpf.RawTracepoint:
 		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: prog})
 	case ebpf.PerfEvent:
-		return attachEveryCPU(spec.AttachTo, prog)
+		return attachEveryCPU(strings.TrimPrefix(spec.SectionName, "perf_event/"), prog)
 	case ebpf.Kprobe:
 		if strings.HasPrefix(spec.SectionName, "kretprobe/") {
 			return link.Kretprobe(spec.AttachTo, prog, nil)

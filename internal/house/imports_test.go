@@ -28,7 +28,7 @@ var rooms = []room{
 	{"internal/house", nil},
 	{"collector", []string{"internal/label", "internal/metric"}},
 	{"collector/builtin", []string{"collector", "collector/*"}},
-	{"collector/*", []string{"collector", "internal/label"}},
+	{"collector/*", []string{"collector", "internal/label", "internal/metric"}},
 	{"internal/engine", []string{"collector", "internal/kernel", "internal/label", "internal/metric"}},
 	// The server is handed a function that yields families, not the engine.
 	{"internal/server", []string{"internal/metric"}},

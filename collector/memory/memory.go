@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package memory counts page faults and page allocations: totals as
+// /proc/vmstat has them, the latency of major faults, the sizes of
+// allocations, and on request the faults of each process. The README beside it
+// says what is counted and what is not.
+package memory
+
+import (
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" memory memory.bpf.c -- -I../../bpf
+
+// Metrics that /proc/vmstat serves.
+const (
+	minors      = "ebpf_page_faults_minor_total"
+	majors      = "ebpf_page_faults_major_total"
+	allocations = "ebpf_page_allocations_total"
+)
+
+// Spec describes the collector.
+func Spec() collector.Spec {
+	return collector.Spec{
+		Name: "memory",
+		Help: "Page faults, the latency of major ones, and page allocations by size",
+		Port: 9108,
+		Load: loadMemory,
+		Hooks: []collector.Hook{
+			{
+				Name: "minor faults",
+				Source: &collector.Source{
+					From: vmstatFile,
+					// Kernels before 53156443a303 "mm: do not increment pgfault
+					// stats when page fault handler retries" count a fault
+					// once more whenever it had to wait. The enumerator came
+					// with the same release, 6.4.
+					Enumerator: "FAULT_FLAG_VMA_LOCK",
+					Otherwise:  "this kernel counts a fault once more in pgfault each time it is tried again (before Linux 6.4)",
+					Metrics:    []string{minors},
+					Read:       new(minorFaults).read,
+				},
+				Programs: []string{"memory_minor"},
+			},
+			{
+				Name:   "major faults and allocated pages",
+				Source: &collector.Source{From: vmstatFile, Metrics: []string{majors, allocations}, Read: readTotals},
+			},
+			{Name: "allocation", Programs: []string{"memory_allocate"}},
+			{
+				Name:     "start of a fault in a file",
+				Programs: []string{"memory_begin_file", "memory_begin_file_fentry", "memory_begin_file_kprobe"},
+			},
+			{
+				Name:     "start of a swap-in",
+				Programs: []string{"memory_begin_swap_fentry", "memory_begin_swap_kprobe"},
+				Optional: true,
+			},
+			{Name: "end of a major fault", Programs: []string{"memory_end_major"}},
+			{Name: "minor fault of a process", Programs: []string{"memory_process_minor"}, When: "processes"},
+			{Name: "major fault of a process", Programs: []string{"memory_process_major"}, When: "processes"},
+		},
+		Options: []collector.Option{{
+			Name: "processes",
+			Help: "Also count faults by process name (adds a program to every fault).",
+		}},
+		Maps: []collector.Map{{Name: "memory_processes", Other: "fault"}},
+		Metrics: []collector.Metric{
+			{
+				Name: minors, Kind: collector.Counter, Map: "memory_minors",
+				Help: "Page faults that needed no fetching of a page.",
+			},
+			{
+				Name: majors, Kind: collector.Counter,
+				Help: "Page faults that had to fetch a page from a device.",
+			},
+			{
+				Name: "ebpf_page_fault_major_latency", Kind: collector.Histogram, Map: "memory_latency",
+				Help: "Time from when a fault found its page missing to the end of the fault.",
+			},
+			{
+				Name: "ebpf_page_faults_by_process_total", Kind: collector.Counter, Map: "memory_processes", When: "processes",
+				Help: "Page faults by process name; other is what the table had no room for.",
+				Labels: []collector.Label{
+					{Name: "process", Field: "comm", As: label.String},
+					{Name: "type", Field: "fault"},
+				},
+			},
+			{
+				Name: allocations, Kind: collector.Counter,
+				Help: "Pages allocated.",
+			},
+			{
+				Name: "ebpf_page_alloc_order", Kind: collector.LinearHistogram, Map: "memory_orders", Field: "counts", Highest: 10,
+				Help: "Allocations by order: the allocation has 2^order pages.",
+			},
+		},
+	}
+}
