@@ -15,11 +15,8 @@
 #include "hist.bpf.h"
 #include "read.bpf.h"
 
-/* CLOCK_MONOTONIC at load: older tasks have a history that is not ours. */
-const volatile __u64 cfg_load_ns;
-
 struct {
-	__u64 task_table_full; /* a stint of a task that could not be remembered */
+	__u64 task_not_remembered; /* stints of tasks that found no room, or no memory */
 } losses;
 
 struct {
@@ -38,15 +35,16 @@ struct {
 } schedlat_task SEC(".maps");
 
 /*
- * The same by pid, for kernels without task storage. Rows are removed when
- * their task dies.
+ * The same by the task's address, for kernels whose task storage cannot be
+ * used here. A row goes when its task dies. (By pid would be wrong: a thread
+ * that calls execve() takes over its leader's pid.)
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
-	__type(key, __u32);
+	__type(key, __u64);
 	__type(value, __u64);
-} schedlat_pid SEC(".maps");
+} schedlat_table SEC(".maps");
 
 /* 2f064a59a11f "sched: Change task_struct::state" */
 struct task_struct___state {
@@ -72,7 +70,8 @@ static __always_inline void schedlat_observe(bool typed, struct task_struct *tas
 	__u32 zero = 0;
 
 	if (!seen) {
-		if (FIELD(typed, task, start_time) < cfg_load_ns)
+		/* Unless this was the task's first stint, its delay is that of many. */
+		if (FIELD(typed, task, sched_info.pcount) != 1)
 			return;
 		seen = 1;
 	}
@@ -90,7 +89,7 @@ int BPF_PROG(schedlat_switch_storage, bool preempt, struct task_struct *prev)
 		return 0;
 	last = bpf_task_storage_get(&schedlat_task, prev, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!last) {
-		__sync_fetch_and_add(&losses.task_table_full, 1);
+		__sync_fetch_and_add(&losses.task_not_remembered, 1);
 		return 0;
 	}
 	delay = prev->sched_info.run_delay;
@@ -100,25 +99,24 @@ int BPF_PROG(schedlat_switch_storage, bool preempt, struct task_struct *prev)
 	return 0;
 }
 
-static __always_inline int schedlat_switch_pid(bool typed, struct task_struct *prev)
+static __always_inline int schedlat_switch_table(bool typed, struct task_struct *prev)
 {
-	__u32 pid = FIELD(typed, prev, pid);
-	__u64 delay, seen = 0, now, *last;
+	__u64 task = (unsigned long)prev, delay, seen = 0, now, *last;
 
-	if (!pid)
+	if (!FIELD(typed, prev, pid))
 		return 0;
 	delay = FIELD(typed, prev, sched_info.run_delay);
 	now = delay + 1;
-	last = bpf_map_lookup_elem(&schedlat_pid, &pid);
+	last = bpf_map_lookup_elem(&schedlat_table, &task);
 	if (last) {
 		seen = *last;
 		*last = now;
 	}
 	if (schedlat_dead(typed, prev)) {
 		if (last)
-			bpf_map_delete_elem(&schedlat_pid, &pid);
-	} else if (!last && bpf_map_update_elem(&schedlat_pid, &pid, &now, BPF_ANY)) {
-		__sync_fetch_and_add(&losses.task_table_full, 1);
+			bpf_map_delete_elem(&schedlat_table, &task);
+	} else if (!last && bpf_map_update_elem(&schedlat_table, &task, &now, BPF_ANY)) {
+		__sync_fetch_and_add(&losses.task_not_remembered, 1);
 		return 0;
 	}
 	schedlat_observe(typed, prev, delay, seen);
@@ -128,13 +126,13 @@ static __always_inline int schedlat_switch_pid(bool typed, struct task_struct *p
 SEC("tp_btf/sched_switch")
 int BPF_PROG(schedlat_switch_typed, bool preempt, struct task_struct *prev)
 {
-	return schedlat_switch_pid(true, prev);
+	return schedlat_switch_table(true, prev);
 }
 
 SEC("raw_tp/sched_switch")
 int BPF_PROG(schedlat_switch_raw, bool preempt, struct task_struct *prev)
 {
-	return schedlat_switch_pid(false, prev);
+	return schedlat_switch_table(false, prev);
 }
 
 SEC("license")

@@ -17,13 +17,12 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	schedlatMapSchedlatDelay          = "schedlat_delay"
-	schedlatMapSchedlatPid            = "schedlat_pid"
+	schedlatMapSchedlatTable          = "schedlat_table"
 	schedlatMapSchedlatTask           = "schedlat_task"
 	schedlatProgSchedlatSwitchRaw     = "schedlat_switch_raw"
 	schedlatProgSchedlatSwitchStorage = "schedlat_switch_storage"
 	schedlatProgSchedlatSwitchTyped   = "schedlat_switch_typed"
 	schedlatVarCfgHistBounds          = "cfg_hist_bounds"
-	schedlatVarCfgLoadNs              = "cfg_load_ns"
 	schedlatVarLosses                 = "losses"
 )
 
@@ -79,7 +78,7 @@ type schedlatProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type schedlatMapSpecs struct {
 	SchedlatDelay *ebpf.MapSpec `ebpf:"schedlat_delay"`
-	SchedlatPid   *ebpf.MapSpec `ebpf:"schedlat_pid"`
+	SchedlatTable *ebpf.MapSpec `ebpf:"schedlat_table"`
 	SchedlatTask  *ebpf.MapSpec `ebpf:"schedlat_task"`
 }
 
@@ -88,7 +87,6 @@ type schedlatMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type schedlatVariableSpecs struct {
 	CfgHistBounds *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
-	CfgLoadNs     *ebpf.VariableSpec `ebpf:"cfg_load_ns"`
 	Losses        *ebpf.VariableSpec `ebpf:"losses"`
 }
 
@@ -113,14 +111,14 @@ func (o *schedlatObjects) Close() error {
 // It can be passed to loadSchedlatObjects or ebpf.CollectionSpec.LoadAndAssign.
 type schedlatMaps struct {
 	SchedlatDelay *ebpf.Map `ebpf:"schedlat_delay"`
-	SchedlatPid   *ebpf.Map `ebpf:"schedlat_pid"`
+	SchedlatTable *ebpf.Map `ebpf:"schedlat_table"`
 	SchedlatTask  *ebpf.Map `ebpf:"schedlat_task"`
 }
 
 func (m *schedlatMaps) Close() error {
 	return _SchedlatClose(
 		m.SchedlatDelay,
-		m.SchedlatPid,
+		m.SchedlatTable,
 		m.SchedlatTask,
 	)
 }
@@ -130,7 +128,6 @@ func (m *schedlatMaps) Close() error {
 // It can be passed to loadSchedlatObjects or ebpf.CollectionSpec.LoadAndAssign.
 type schedlatVariables struct {
 	CfgHistBounds *ebpf.Variable `ebpf:"cfg_hist_bounds"`
-	CfgLoadNs     *ebpf.Variable `ebpf:"cfg_load_ns"`
 	Losses        *ebpf.Variable `ebpf:"losses"`
 }
 

@@ -14,7 +14,7 @@
 #include "read.bpf.h"
 #include "row.bpf.h"
 
-/* CLOCK_MONOTONIC at load: tasks started since were seen in all their calls. */
+/* CLOCK_MONOTONIC at load: of younger tasks every call was seen to enter. */
 const volatile __u64 cfg_load_ns;
 
 #define SYSCALL_NUMBERS 512 /* more than any architecture has assigned */
@@ -40,7 +40,7 @@ struct syscall_stamp {
 
 struct {
 	__u64 map_full; /* errors counted under syscall="other", or calls not timed */
-	__u64 unstamped; /* calls whose entry was not seen: not timed */
+	__u64 unstamped; /* exits without an entry: not timed */
 } losses;
 
 struct {
@@ -73,13 +73,16 @@ struct {
 	__type(value, struct syscall_stamp);
 } syscall_task SEC(".maps");
 
-/* The same by thread id, for kernels without task storage. LRU: exit() never exits. */
+/*
+ * The same by the task's address, for kernels without task storage: calls in
+ * progress. LRU, as exit() never exits.
+ */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 32768);
-	__type(key, __u32);
+	__type(key, __u64);
 	__type(value, struct syscall_stamp);
-} syscall_pid SEC(".maps");
+} syscall_table SEC(".maps");
 
 const __u64 syscall_zero_count = 0;
 const struct hist syscall_zero_hist = {};
@@ -203,23 +206,26 @@ int BPF_PROG(syscall_error_raw, struct pt_regs *regs, long ret)
 	return syscall_error(false, regs, ret);
 }
 
-static __always_inline void syscall_observe(struct syscall_stamp *stamp, bool newborn)
+static __always_inline void syscall_observe(struct syscall_stamp *stamp)
 {
-	__u32 number;
+	__u32 number = stamp->number;
 	struct hist *h;
 
-	if (!stamp || !stamp->ns) {
-		if (!newborn)
-			__sync_fetch_and_add(&losses.unstamped, 1);
-		return;
-	}
-	number = stamp->number;
 	h = row_of(&syscall_latency, &number, &syscall_zero_hist);
 	if (h)
 		hist_observe(h, bpf_ktime_get_ns() - stamp->ns);
 	else
 		__sync_fetch_and_add(&losses.map_full, 1);
-	stamp->ns = 0;
+}
+
+/*
+ * A call that we would have timed has left without being seen to enter: seccomp
+ * refused it, for one, which comes before the tracepoint.
+ */
+static __always_inline void syscall_unstamped(bool typed, struct pt_regs *regs)
+{
+	if (syscall_number(typed, regs) < SYSCALL_NUMBERS && !syscall_is_compat())
+		__sync_fetch_and_add(&losses.unstamped, 1);
 }
 
 SEC("tp_btf/sys_enter")
@@ -240,21 +246,19 @@ int BPF_PROG(syscall_stamp_storage, struct pt_regs *regs, long number)
 	return 0;
 }
 
-/* A new task returns zero from the call that made it, which it did not enter. */
-static __always_inline bool syscall_newborn(bool typed, struct task_struct *task, long ret)
-{
-	return !ret && FIELD(typed, task, start_time) >= cfg_load_ns;
-}
-
 SEC("tp_btf/sys_exit")
 int BPF_PROG(syscall_latency_storage, struct pt_regs *regs, long ret)
 {
-	struct task_struct *task = bpf_get_current_task_btf();
+	struct syscall_stamp *stamp;
 
-	if (syscall_number(true, regs) >= SYSCALL_NUMBERS || syscall_is_compat())
+	stamp = bpf_task_storage_get(&syscall_task, bpf_get_current_task_btf(), 0, 0);
+	if (!stamp) /* this call began before us, or in the parent of a new task */
 		return 0;
-	syscall_observe(bpf_task_storage_get(&syscall_task, task, 0, 0),
-			syscall_newborn(true, task, ret));
+	if (stamp->ns)
+		syscall_observe(stamp);
+	else
+		syscall_unstamped(true, regs);
+	stamp->ns = 0;
 	return 0;
 }
 
@@ -262,13 +266,13 @@ SEC("raw_tp/sys_enter")
 int BPF_PROG(syscall_stamp_raw, struct pt_regs *regs, long number)
 {
 	struct syscall_stamp stamp = {};
-	__u32 tid = bpf_get_current_pid_tgid();
+	__u64 task = bpf_get_current_task();
 
 	if ((__u64)number >= SYSCALL_NUMBERS || syscall_is_compat())
 		return 0;
 	stamp.number = number;
 	stamp.ns = bpf_ktime_get_ns();
-	if (bpf_map_update_elem(&syscall_pid, &tid, &stamp, BPF_ANY))
+	if (bpf_map_update_elem(&syscall_table, &task, &stamp, BPF_ANY))
 		__sync_fetch_and_add(&losses.map_full, 1);
 	return 0;
 }
@@ -276,13 +280,17 @@ int BPF_PROG(syscall_stamp_raw, struct pt_regs *regs, long number)
 SEC("raw_tp/sys_exit")
 int BPF_PROG(syscall_latency_raw, struct pt_regs *regs, long ret)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-	__u32 tid = bpf_get_current_pid_tgid();
+	struct task_struct *current = (void *)bpf_get_current_task();
+	__u64 task = (unsigned long)current, born = FIELD(false, current, start_time);
+	struct syscall_stamp *stamp;
 
-	if (syscall_number(false, regs) >= SYSCALL_NUMBERS || syscall_is_compat())
-		return 0;
-	syscall_observe(bpf_map_lookup_elem(&syscall_pid, &tid), syscall_newborn(false, task, ret));
-	bpf_map_delete_elem(&syscall_pid, &tid);
+	stamp = bpf_map_lookup_elem(&syscall_table, &task);
+	/* An older stamp is of a dead task, whose memory this one has. */
+	if (stamp && stamp->ns >= born)
+		syscall_observe(stamp);
+	else if (born >= cfg_load_ns && ret) /* new tasks return 0 from their parent's call */
+		syscall_unstamped(false, regs);
+	bpf_map_delete_elem(&syscall_table, &task);
 	return 0;
 }
 

@@ -19,7 +19,7 @@ const (
 	syscallMapSyscallCalls           = "syscall_calls"
 	syscallMapSyscallErrors          = "syscall_errors"
 	syscallMapSyscallLatency         = "syscall_latency"
-	syscallMapSyscallPid             = "syscall_pid"
+	syscallMapSyscallTable           = "syscall_table"
 	syscallMapSyscallTask            = "syscall_task"
 	syscallProgSyscallEnterRaw       = "syscall_enter_raw"
 	syscallProgSyscallEnterTyped     = "syscall_enter_typed"
@@ -95,7 +95,7 @@ type syscallMapSpecs struct {
 	SyscallCalls   *ebpf.MapSpec `ebpf:"syscall_calls"`
 	SyscallErrors  *ebpf.MapSpec `ebpf:"syscall_errors"`
 	SyscallLatency *ebpf.MapSpec `ebpf:"syscall_latency"`
-	SyscallPid     *ebpf.MapSpec `ebpf:"syscall_pid"`
+	SyscallTable   *ebpf.MapSpec `ebpf:"syscall_table"`
 	SyscallTask    *ebpf.MapSpec `ebpf:"syscall_task"`
 }
 
@@ -133,7 +133,7 @@ type syscallMaps struct {
 	SyscallCalls   *ebpf.Map `ebpf:"syscall_calls"`
 	SyscallErrors  *ebpf.Map `ebpf:"syscall_errors"`
 	SyscallLatency *ebpf.Map `ebpf:"syscall_latency"`
-	SyscallPid     *ebpf.Map `ebpf:"syscall_pid"`
+	SyscallTable   *ebpf.Map `ebpf:"syscall_table"`
 	SyscallTask    *ebpf.Map `ebpf:"syscall_task"`
 }
 
@@ -142,7 +142,7 @@ func (m *syscallMaps) Close() error {
 		m.SyscallCalls,
 		m.SyscallErrors,
 		m.SyscallLatency,
-		m.SyscallPid,
+		m.SyscallTable,
 		m.SyscallTask,
 	)
 }

@@ -229,6 +229,11 @@ func (m *Machine) Program(p *ebpf.ProgramSpec, maps map[string]*ebpf.MapSpec) Fi
 		if f := m.MapType(spec.Type); f.Answer == No {
 			return f
 		}
+		if spec.Type == ebpf.TaskStorage && holdsLock(p.AttachTo) {
+			if f := m.StorageUnderLock(); f.Answer != Yes {
+				return f
+			}
+		}
 	}
 	return yes()
 }

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package schedlat
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// waited is how often tasks ran, and how long they waited for it.
+type waited struct {
+	stints uint64 // pcount
+	ns     uint64 // run_delay
+}
+
+func (w waited) plus(v waited) waited  { return waited{w.stints + v.stints, w.ns + v.ns} }
+func (w waited) minus(v waited) waited { return waited{w.stints - v.stints, w.ns - v.ns} }
+
+// schedstat reads a task's file: time run, time waited, stints.
+func schedstat(path string) (waited, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return waited{}, err
+	}
+	var run uint64
+	var w waited
+	if _, err := fmt.Sscan(string(text), &run, &w.ns, &w.stints); err != nil {
+		return waited{}, fmt.Errorf("reading %s: %w", path, err)
+	}
+	return w, nil
+}
+
+// ownThreads are the threads of this process, by id.
+func ownThreads(t *testing.T) map[int]waited {
+	t.Helper()
+	folders, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads := make(map[int]waited)
+	for _, f := range folders {
+		tid, err := strconv.Atoi(f.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if w, err := schedstat("/proc/self/task/" + f.Name() + "/schedstat"); err == nil { // else it has died
+			threads[tid] = w
+		}
+	}
+	return threads
+}
+
+// since is what these threads, which must be alive, added after an earlier
+// look at the process. New ones have added all they have.
+func since(t *testing.T, old map[int]waited, tids []int) waited {
+	t.Helper()
+	now := ownThreads(t)
+	var added waited
+	for _, tid := range tids {
+		w, ok := now[tid]
+		if !ok {
+			t.Fatalf("thread %d has died", tid)
+		}
+		added = added.plus(w.minus(old[tid]))
+	}
+	return added
+}
+
+// census is what all tasks of the machine have waited.
+type census struct {
+	living map[string]waited // the tasks that are alive
+	forks  int               // tasks ever made
+	total  waited            // of all tasks, the dead included
+	queues bool              // whether the kernel keeps that (CONFIG_SCHEDSTATS)
+}
+
+func takeCensus(t *testing.T) census {
+	t.Helper()
+	c := census{living: make(map[string]waited), forks: forks(t)}
+	c.total, c.queues = runQueues(t)
+	for _, path := range tasks(t) {
+		if w, err := schedstat(path); err == nil { // else it has died
+			c.living[path] = w
+		}
+	}
+	return c
+}
+
+// since is what was added after an earlier census. It is unknown if a task has
+// died meanwhile, unless the kernel has counted that, too.
+func (c census) since(old census) (added waited, known bool) {
+	if c.queues {
+		return c.total.minus(old.total), true
+	}
+	met := 0
+	for path, w := range c.living {
+		if before, ok := old.living[path]; ok {
+			w = w.minus(before)
+			met++
+		}
+		added = added.plus(w)
+	}
+	born := len(c.living) - met
+	return added, met == len(old.living) && born >= c.forks-old.forks
+}
+
+// moved says whether a task is waiting that was moved to another CPU: the
+// kernel has then already added a part of its wait, without a stint.
+func (c census) moved(old census) bool {
+	for path, w := range c.living {
+		if before, ok := old.living[path]; ok && w.stints == before.stints && w.ns != before.ns {
+			return true
+		}
+	}
+	return false
+}
+
+// runQueues is the sum over all run queues, which do not count the idle task.
+func runQueues(t *testing.T) (waited, bool) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/schedstat")
+	if os.IsNotExist(err) {
+		return waited{}, false
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var sum waited
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if len(fields) < 10 || !strings.HasPrefix(fields[0], "cpu") {
+			continue
+		}
+		ns, err1 := strconv.ParseUint(fields[8], 10, 64)
+		stints, err2 := strconv.ParseUint(fields[9], 10, 64)
+		if err1 != nil || err2 != nil {
+			t.Fatalf("/proc/schedstat has the line %q", line)
+		}
+		sum = sum.plus(waited{stints, ns})
+	}
+	return sum, true
+}
+
+// tasks are the schedstat files of all tasks, kernel threads included.
+func tasks(t *testing.T) []string {
+	t.Helper()
+	processes, err := os.ReadDir("/proc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var paths []string
+	for _, p := range processes {
+		if p.Name()[0] < '0' || p.Name()[0] > '9' {
+			continue
+		}
+		folder := "/proc/" + p.Name() + "/task/"
+		threads, err := os.ReadDir(folder)
+		if err != nil {
+			continue // it has died
+		}
+		for _, thread := range threads {
+			paths = append(paths, folder+thread.Name()+"/schedstat")
+		}
+	}
+	return paths
+}
+
+// forks is the number of tasks made since boot.
+func forks(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\nprocesses ")
+	number, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal("reading /proc/stat:", err)
+	}
+	return n
+}

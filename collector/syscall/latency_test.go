@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syscall
+
+import (
+	"slices"
+	"testing"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+const latency = "ebpf_syscall_latency_microseconds"
+
+// sleep sleeps in a system call that nothing else sleeps in: it waits for none
+// of the signals. It returns how long user space saw it take.
+func sleep(t *testing.T, d time.Duration) time.Duration {
+	t.Helper()
+	var signals uint64
+	timeout := unix.NsecToTimespec(d.Nanoseconds())
+	begin := time.Now()
+	_, _, errno := unix.Syscall6(unix.SYS_RT_SIGTIMEDWAIT,
+		uintptr(unsafe.Pointer(&signals)), 0, uintptr(unsafe.Pointer(&timeout)), unsafe.Sizeof(signals), 0, 0)
+	took := time.Since(begin)
+	if errno != unix.EAGAIN {
+		t.Fatal("rt_sigtimedwait:", errno)
+	}
+	return took
+}
+
+// A call's latency is at least what was asked for and at most what user space
+// saw, since it is measured between the two. So is the sum, and so are the
+// quantiles, to the bucket.
+func TestLatency(t *testing.T) {
+	const short, long = 3 * time.Millisecond, 40 * time.Millisecond
+	const shorts, longs = 31, 11
+	engines := make(map[string]*engine.Engine)
+	befores := make(map[string]kerneltest.Numbers)
+	for _, v := range variants {
+		engines[v.name] = kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+		befores[v.name] = kerneltest.Read(t, engines[v.name])
+	}
+
+	var took [2][]time.Duration
+	for range shorts {
+		took[0] = append(took[0], sleep(t, short))
+	}
+	for range longs {
+		took[1] = append(took[1], sleep(t, long))
+	}
+	var most time.Duration
+	for _, d := range slices.Concat(took[:]...) {
+		most += d
+	}
+	const least = shorts*short + longs*long
+
+	for name, e := range engines {
+		t.Run(name, func(t *testing.T) {
+			before, after := befores[name], kerneltest.Read(t, e)
+			oldCount, oldSum := before.Hist(latency, "syscall=rt_sigtimedwait")
+			count, sum := after.Hist(latency, "syscall=rt_sigtimedwait")
+			count, sum = count-oldCount, sum-oldSum
+			t.Logf("%d calls, sum %v, asked for %v, user space saw %v", count, time.Duration(sum), least, most)
+			if count != shorts+longs {
+				t.Errorf("%d calls timed, made %d", count, shorts+longs)
+			}
+			if d := time.Duration(sum); d < least || d > most {
+				t.Errorf("sum %v, want %v to %v", d, least, most)
+			}
+			// Half of the short ones are at or below this quantile, and
+			// half of the long ones at or below that.
+			for i, q := range []float64{shorts / 2. / (shorts + longs), (shorts + longs/2.) / (shorts + longs)} {
+				low, high := after.Quantile(before, q, latency, "syscall=rt_sigtimedwait")
+				asked, saw := []time.Duration{short, long}[i], slices.Max(took[i])
+				if high < float64(asked) || low > float64(saw) {
+					t.Errorf("quantile %.2f in (%v, %v], want it between %v and %v",
+						q, time.Duration(low), time.Duration(high), asked, saw)
+				}
+			}
+			if n := after.Value("kernscope_lost_events_total", "collector=syscall", "reason=map_full"); n != 0 {
+				t.Errorf("%v calls found no room", n)
+			}
+		})
+	}
+}
+
+// Every entry of a thread meets its own exit, on whatever CPU.
+func TestLatencyOnAllCPUs(t *testing.T) {
+	const threads, times = 3, 2003
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			e := kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+			before := kerneltest.Read(t, e)
+			cpus := kerneltest.CPUs(t)
+			var workers kerneltest.Threads
+			for range threads * len(cpus) {
+				workers.Go(t, -1, func() {
+					for range times {
+						unix.Syscall(unix.SYS_SCHED_GET_PRIORITY_MAX, 1, 0, 0)
+					}
+				})
+			}
+			workers.Wait()
+			after := kerneltest.Read(t, e)
+			old, _ := before.Hist(latency, "syscall=sched_get_priority_max")
+			count, _ := after.Hist(latency, "syscall=sched_get_priority_max")
+			if got, want := int(count-old), threads*times*len(cpus); got != want {
+				t.Errorf("%d calls timed, made %d", got, want)
+			}
+		})
+	}
+}
+
+// A new task returns from the call that made it, which its parent entered.
+// That is not a call whose entry was missed.
+func TestNewTasksAreNotLost(t *testing.T) {
+	const births = 307
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			e := kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+			before := unstamped(t, e)
+			for range births {
+				var thread kerneltest.Threads
+				thread.Go(t, -1, func() {})
+				thread.Wait()
+			}
+			// Other tasks may have calls refused meanwhile, but not so many.
+			if got := unstamped(t, e) - before; got >= births {
+				t.Errorf("%d calls without an entry, %d threads were born", got, births)
+			}
+		})
+	}
+}
+
+// What seccomp refuses never enters: it is an error but no call, and it is not
+// timed, which is counted where that can be known.
+func TestRefusedCalls(t *testing.T) {
+	const times = 53
+	e := kerneltest.Run(t, Spec(), "errors", "latency")
+	before, missed := kerneltest.Read(t, e), unstamped(t, e)
+	var thread kerneltest.Threads
+	thread.Go(t, -1, func() {
+		if err := refuse(unix.SYS_SCHED_RR_GET_INTERVAL, unix.ENOANO); err != nil {
+			t.Error("installing a seccomp filter:", err)
+			return
+		}
+		for range times {
+			if _, _, errno := unix.Syscall(unix.SYS_SCHED_RR_GET_INTERVAL, 0, 0, 0); errno != unix.ENOANO {
+				t.Error("not refused:", errno)
+			}
+		}
+	})
+	thread.Wait()
+	after := kerneltest.Read(t, e)
+	if got := counted(before, after, total, "syscall=sched_rr_get_interval"); got != 0 {
+		t.Errorf("counted %d refused calls", got)
+	}
+	if got := counted(before, after, errorsTotal, "syscall=sched_rr_get_interval", "errno=ENOANO"); got != times {
+		t.Errorf("counted %d errors, made %d", got, times)
+	}
+	if n, _ := after.Hist(latency, "syscall=sched_rr_get_interval"); n != 0 {
+		t.Errorf("timed %d refused calls", n)
+	}
+	if program(t, e, "end of timing") != syscallProgSyscallLatencyStorage {
+		return // whether the thread is younger than the programs is up to the runtime
+	}
+	if got := unstamped(t, e) - missed; got < times {
+		t.Errorf("%d calls without an entry, %d were refused", got, times)
+	}
+}
+
+func unstamped(t *testing.T, e *engine.Engine) int {
+	t.Helper()
+	return int(kerneltest.Read(t, e).Value("kernscope_lost_events_total", "collector=syscall", "reason=unstamped"))
+}
+
+// refuse makes a system call fail for the calling thread.
+func refuse(number uint32, errno unix.Errno) error {
+	filter := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: 0}, // the number
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: number},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	_, _, e := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0, uintptr(unsafe.Pointer(&program)))
+	if e != 0 {
+		return e
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syscall
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+const total = "ebpf_syscalls_total"
+
+// Every call is counted, under its name, however it ends.
+func TestCallsAreCounted(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			before := kerneltest.Read(t, e)
+			want := make(map[string]int)
+			for o, n := range makeCalls(calls) {
+				want[o.name] += n
+			}
+			after := kerneltest.Read(t, e)
+			for name, n := range want {
+				got := counted(before, after, total, "syscall="+name)
+				t.Logf("%-24s made %5d, counted %5d", name, n, got)
+				if got != n {
+					t.Errorf("%s: counted %d, made %d", name, got, n)
+				}
+			}
+			after.Lost(t)
+		})
+	}
+}
+
+// No call is lost or counted twice when all CPUs count the same one, several
+// threads to a CPU. Two names alternate, to see counts that change hands.
+func TestCallsOnAllCPUs(t *testing.T) {
+	const threads, times = 3, 20011
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			before := kerneltest.Read(t, e)
+			cpus := kerneltest.CPUs(t)
+			var workers kerneltest.Threads
+			for _, cpu := range cpus {
+				for range threads {
+					workers.Go(t, cpu, func() {
+						for range times {
+							unix.Syscall(unix.SYS_SCHED_GET_PRIORITY_MAX, 1, 0, 0)
+							unix.Syscall(unix.SYS_SCHED_GET_PRIORITY_MIN, 1, 0, 0)
+						}
+					})
+				}
+			}
+			workers.Wait()
+			after := kerneltest.Read(t, e)
+			want := threads * times * len(cpus)
+			for _, name := range []string{"sched_get_priority_max", "sched_get_priority_min"} {
+				got := counted(before, after, total, "syscall="+name)
+				t.Logf("%s: %d threads on %d CPUs made %d, counted %d", name, threads*len(cpus), len(cpus), want, got)
+				if got != want {
+					t.Errorf("%s: counted %d, made %d", name, got, want)
+				}
+			}
+			after.Lost(t)
+		})
+	}
+}
+
+// Numbers without a name read sys_N as long as they fit into the table, else
+// "other".
+func TestUnknownNumbers(t *testing.T) {
+	for _, v := range variants {
+		t.Run(v.name, func(t *testing.T) {
+			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			before := kerneltest.Read(t, e)
+			const inside, last, outside, huge = 503, 509, 521, 523
+			makeCalls([]call{
+				{number: 500, times: inside}, {number: 511, times: last},
+				{number: 512, times: outside}, {number: 100_000, times: huge},
+			})
+			after := kerneltest.Read(t, e)
+			for name, want := range map[string]int{"sys_500": inside, "sys_511": last, "other": outside + huge} {
+				if got := counted(before, after, total, "syscall="+name); got != want {
+					t.Errorf("%s: counted %d, made %d", name, got, want)
+				}
+			}
+		})
+	}
+}
+
+// The typed program is taken wherever the kernel publishes its types, which
+// all kernels of the matrix do.
+func TestPreferredProgram(t *testing.T) {
+	e := kerneltest.Run(t, Spec(), "errors", "latency")
+	want := map[string]string{
+		"entry": "syscall_enter_typed", "error": "syscall_error_typed",
+		"start of timing": "syscall_stamp_storage", "end of timing": "syscall_latency_storage",
+	}
+	if kerneltest.Kernel() == "5.10" { // task storage is younger
+		want["start of timing"], want["end of timing"] = "syscall_stamp_raw", "syscall_latency_raw"
+	}
+	for hook, name := range want {
+		if got := program(t, e, hook); got != name {
+			t.Errorf("%s is observed by %s, want %s", hook, got, name)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package syscall
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+// The programs for every kernel of the matrix, and the ones that only older
+// kernels or kernels without type information of their own would take.
+var variants = []struct{ name, suffix string }{
+	{"preferred", ""},
+	{"raw", "_raw"},
+}
+
+// only leaves of every hook the alternatives whose names end so.
+func only(spec collector.Spec, suffix string) collector.Spec {
+	spec.Hooks = slices.Clone(spec.Hooks)
+	for i, h := range spec.Hooks {
+		spec.Hooks[i].Programs = slices.DeleteFunc(slices.Clone(h.Programs), func(program string) bool {
+			return !strings.HasSuffix(program, suffix)
+		})
+	}
+	return spec
+}
+
+// program is what observes the hook.
+func program(t *testing.T, e *engine.Engine, hook string) string {
+	t.Helper()
+	for _, h := range e.States()[0].Hooks {
+		if h.Name == hook {
+			return h.Program
+		}
+	}
+	t.Fatalf("no hook %q", hook)
+	return ""
+}
+
+// A call to make some number of times. Nothing else on a machine makes these,
+// as a rule: what is counted must be exactly what the test made.
+type call struct {
+	number uintptr
+	args   [3]uintptr
+	times  int
+}
+
+// bad is -1 where a file, a timer or a process is expected.
+const bad = ^uintptr(0)
+
+// The numbers of times are prime, so that no other cause gives them.
+var calls = []call{
+	{number: unix.SYS_SCHED_GET_PRIORITY_MAX, args: [3]uintptr{1}, times: 1009},
+	{number: unix.SYS_SCHED_RR_GET_INTERVAL, args: [3]uintptr{bad}, times: 997},      // EINVAL
+	{number: unix.SYS_SCHED_RR_GET_INTERVAL, args: [3]uintptr{1 << 30}, times: 13},   // ESRCH
+	{number: unix.SYS_TIMER_GETOVERRUN, args: [3]uintptr{1 << 20}, times: 983},       // EINVAL
+	{number: unix.SYS_MQ_GETSETATTR, args: [3]uintptr{bad}, times: 101},              // EBADF
+	{number: unix.SYS_PERSONALITY, args: [3]uintptr{0xffffffff}, times: 7},           // only asks
+	{number: unix.SYS_IO_CANCEL, args: [3]uintptr{0, 0, 0}, times: 89},               // EFAULT or EINVAL
+	{number: unix.SYS_SCHED_GET_PRIORITY_MIN, args: [3]uintptr{1 << 20}, times: 719}, // EINVAL
+}
+
+// outcome is a call as user space saw it; errno is 0 for success.
+type outcome struct {
+	name  string
+	errno unix.Errno
+}
+
+// makeCalls makes the calls and returns how many ended how.
+func makeCalls(calls []call) map[outcome]int {
+	seen := make(map[outcome]int)
+	for _, c := range calls {
+		name := syscallName(c.number)
+		for range c.times {
+			_, _, errno := unix.Syscall(c.number, c.args[0], c.args[1], c.args[2])
+			seen[outcome{name, errno}]++
+		}
+	}
+	return seen
+}
+
+func syscallName(number uintptr) string {
+	return label.Syscall().Label([]byte{byte(number), byte(number >> 8), 0, 0})
+}
+
+// counted is by how much a counter of one system call grew.
+func counted(before, after kerneltest.Numbers, family string, labels ...string) int {
+	return int(after.Value(family, labels...) - before.Value(family, labels...))
+}

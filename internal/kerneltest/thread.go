@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kerneltest
+
+import (
+	"runtime"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// CPUs are the ones this process may run on.
+func CPUs(t testing.TB) []int {
+	t.Helper()
+	var allowed unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &allowed); err != nil {
+		t.Fatal("asking for the CPUs:", err)
+	}
+	var cpus []int
+	for cpu := 0; len(cpus) < allowed.Count(); cpu++ {
+		if allowed.IsSet(cpu) {
+			cpus = append(cpus, cpu)
+		}
+	}
+	return cpus
+}
+
+// Threads is a set of threads that a test started.
+type Threads struct{ group sync.WaitGroup }
+
+// Go runs f on a thread of its own, which is bound to the CPU, unless that is
+// negative, and ends with f.
+func (s *Threads) Go(t testing.TB, cpu int, f func()) {
+	s.group.Go(func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if cpu >= 0 {
+			if err := bind(cpu); err != nil {
+				t.Errorf("binding a thread to CPU %d: %v", cpu, err)
+				return
+			}
+		}
+		f()
+	})
+}
+
+// Wait returns when all functions have. Their threads are about to end.
+func (s *Threads) Wait() { s.group.Wait() }
+
+// bind binds the calling thread to a CPU.
+func bind(cpu int) error {
+	var set unix.CPUSet
+	set.Set(cpu)
+	return unix.SchedSetaffinity(0, &set)
+}
