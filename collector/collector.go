@@ -72,8 +72,9 @@ type Hook struct {
 type Source struct {
 	// From says where, in the user's words: "/proc/vmstat".
 	From string
-	// Enumerator names a kernel enumerator; kernels without it count
+	// Enumerator of the kernel's named Enum: kernels without it count
 	// something else there, Otherwise says what. "" is right on all kernels.
+	Enum       string
 	Enumerator string
 	Otherwise  string
 	// Metrics are the names of the spec's metrics that it serves. Where it

@@ -36,6 +36,7 @@ func Spec() collector.Spec {
 					// stats when page fault handler retries" count a fault
 					// once more whenever it had to wait. The enumerator came
 					// with the same release, 6.4.
+					Enum:       "fault_flag",
 					Enumerator: "FAULT_FLAG_VMA_LOCK",
 					Otherwise:  "this kernel counts a fault once more in pgfault each time it is tried again (before Linux 6.4)",
 					Metrics:    []string{minors},

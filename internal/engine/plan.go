@@ -17,8 +17,8 @@ import (
 type machine interface {
 	// Program says whether it can run a program of an object.
 	Program(p *ebpf.ProgramSpec, maps map[string]*ebpf.MapSpec) kernel.Finding
-	// Enumerator says whether its types have the enumerator.
-	Enumerator(name string) kernel.Finding
+	// Enumerator says whether the enum of its types has the enumerator.
+	Enumerator(enum, name string) kernel.Finding
 }
 
 // choose takes for every hook its source, if that counts the right thing here,
@@ -86,7 +86,7 @@ func chooseSource(state *HookState, s *collector.Source, m machine) bool {
 		return false
 	}
 	if s.Enumerator != "" {
-		if f := m.Enumerator(s.Enumerator); f.Answer != kernel.Yes {
+		if f := m.Enumerator(s.Enum, s.Enumerator); f.Answer != kernel.Yes {
 			reason := s.Otherwise
 			if f.Answer == kernel.Unknown {
 				reason = f.Reason

@@ -39,7 +39,7 @@ func (a answers) Program(p *ebpf.ProgramSpec, _ map[string]*ebpf.MapSpec) kernel
 	return a(p.Name)
 }
 
-func (a answers) Enumerator(name string) kernel.Finding { return a(name) }
+func (a answers) Enumerator(_, name string) kernel.Finding { return a(name) }
 
 func only(names ...string) answers {
 	return func(name string) kernel.Finding {

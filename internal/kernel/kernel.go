@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
@@ -142,17 +143,22 @@ func (m *Machine) EnumValue(enumerator string) (value uint64, ok bool, err error
 	return 0, false, nil
 }
 
-// Enumerator says whether the kernel has the enumerator.
-func (m *Machine) Enumerator(name string) Finding {
+// Enumerator says whether the kernel has the enumerator in the named enum.
+func (m *Machine) Enumerator(enum, name string) Finding {
 	return m.once("enumerator "+name, func() Finding {
-		_, ok, err := m.EnumValue(name)
-		switch {
-		case err != nil:
+		spec, err := m.Spec()
+		if err != nil {
 			return Finding{Reason: err.Error()}
-		case !ok:
-			return no("this kernel has no enumerator "+name, "")
 		}
-		return yes()
+		var e *btf.Enum
+		err = spec.TypeByName(enum, &e)
+		if err != nil && !errors.Is(err, btf.ErrNotFound) {
+			return Finding{Reason: err.Error()}
+		}
+		if err == nil && slices.ContainsFunc(e.Values, func(v btf.EnumValue) bool { return v.Name == name }) {
+			return yes()
+		}
+		return no("this kernel has no "+name, "")
 	})
 }
 
