@@ -14,17 +14,18 @@ import (
 )
 
 const (
-	homePath    = "/"
-	healthyPath = "/-/healthy"
-	readyPath   = "/-/ready"
+	homePath          = "/"
+	distributionsPath = "/distributions"
+	healthyPath       = "/-/healthy"
+	readyPath         = "/-/ready"
 )
 
 // checkPath says whether metrics can be served at a path.
 func checkPath(telemetry string) error {
-	taken := slices.Contains([]string{homePath, healthyPath, readyPath}, telemetry)
+	taken := slices.Contains([]string{homePath, distributionsPath, healthyPath, readyPath}, telemetry)
 	if taken || !path.IsAbs(telemetry) || path.Clean(telemetry) != telemetry || strings.ContainsAny(telemetry, "{} ?#%") {
-		return fmt.Errorf("metrics cannot be served at %q: give a path such as /metrics, and none of %s, %s, %s",
-			telemetry, homePath, healthyPath, readyPath)
+		return fmt.Errorf("metrics cannot be served at %q: give a path such as /metrics, and none of %s, %s, %s, %s",
+			telemetry, homePath, distributionsPath, healthyPath, readyPath)
 	}
 	return nil
 }
@@ -39,6 +40,7 @@ func (s *Server) handler(only string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET "+s.cfg.TelemetryPath, metrics)
 	mux.Handle("GET "+homePath+"{$}", &landingPage{server: s, only: only})
+	mux.Handle("GET "+distributionsPath, s.limit(&distributionsPage{server: s, only: only}))
 	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "kernscope is healthy.")
 	})

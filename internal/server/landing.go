@@ -25,9 +25,9 @@ func (p *landingPage) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	page := struct {
-		Version, Metrics, Healthy, Ready, Running string
-		Collectors                                []Collector
-	}{cfg.Version, cfg.TelemetryPath, healthyPath, readyPath, Running, p.server.collectors(p.only)}
+		Version, Metrics, Distributions, Healthy, Ready, Running string
+		Collectors                                               []Collector
+	}{cfg.Version, cfg.TelemetryPath, distributionsPath, healthyPath, readyPath, Running, p.server.collectors(p.only)}
 	if err := landing.Execute(w, page); err != nil {
 		cfg.Logger.Debug("Sending the landing page failed", "err", err)
 	}
