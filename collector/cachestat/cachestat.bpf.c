@@ -1,0 +1,378 @@
+//go:build ignore
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+
+/*
+ * The page cache, in pages: buffered reads found a page there (hit) or had it
+ * brought in (miss); pages that were added, and pages that became dirty.
+ *
+ * A page is a miss when it is read for the first time since it was added, be
+ * it added by this read or by readahead before it: reading N pages cold is N
+ * misses, in any order, by any number of tasks, and reading them again N hits.
+ * To know the first time, a table holds a mark for every page that was added
+ * and not read or written since. Reads are seen as they end, with what they
+ * got; where functions cannot be traced, by a tracepoint on their way.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "read.bpf.h"
+#include "regs.bpf.h"
+#include "marks.bpf.h"
+
+/* log2 of the size of a page. */
+const volatile __u32 cfg_page_shift = 12;
+
+#define CACHESTAT_LONGEST 1024 /* chunks, of one read, that are looked at */
+
+struct cachestat_counts {
+	__u64 hits;
+	__u64 misses;
+	__u64 adds;
+	__u64 dirties;
+	__u64 forgotten;
+};
+
+/* A task's latest read, for the tracepoint. */
+struct cachestat_read {
+	__u64 file;
+	__u64 index; /* where the latest batch of pages began */
+	__u64 last;
+	__u64 calls; /* the task's read calls before this one */
+	__u64 due; /* pages that are hits unless this read still adds them */
+};
+
+struct {
+	__u64 task_table_full; /* reads that could not be remembered: their pages are not counted */
+	__u64 long_read; /* pages of one read beyond the first 256 MiB: not counted */
+} losses;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct cachestat_counts);
+} cachestat_counts SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, int);
+	__type(value, struct cachestat_read);
+} cachestat_task SEC(".maps");
+
+/* A read under way, by thread, for kprobes. LRU: a return may be missed. */
+struct cachestat_start {
+	__u64 file;
+	__u64 pos;
+	__s64 already;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct cachestat_start);
+} cachestat_starts SEC(".maps");
+
+/* Before Linux 5.16 tracepoints of the page cache are given pages, not folios. */
+struct page___cache {
+	struct address_space *mapping;
+	unsigned long index;
+} __attribute__((preserve_access_index));
+
+/* ebc1baf5c9b4 "mm: free up a word in the first tail page": in _flags_1 since. */
+struct folio___order {
+	unsigned char _folio_order;
+} __attribute__((preserve_access_index));
+
+static __always_inline struct cachestat_counts *cachestat_count(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&cachestat_counts, &zero);
+}
+
+static __always_inline __u32 cachestat_order(bool typed, struct folio *folio)
+{
+	struct folio___order *old = (void *)folio;
+	unsigned long flags = 0;
+
+	/* The first word, on every kernel and under whatever type. */
+	if (typed)
+		flags = *(unsigned long *)folio;
+	else
+		bpf_probe_read_kernel(&flags, sizeof(flags), folio);
+	if (!(flags >> bpf_core_enum_value(enum pageflags, PG_head) & 1))
+		return 0;
+	if (bpf_core_field_exists(old->_folio_order))
+		return FIELD(typed, old, _folio_order) & 31;
+	return FIELD(typed, folio, _flags_1) & 31;
+}
+
+/*
+ * A number for a file's cache: the inode's, and the lower half of the address,
+ * since no more of a pointer can be had as a number.
+ */
+static __always_inline __u64 cachestat_file(bool typed, struct address_space *mapping)
+{
+	struct inode *inode = FIELD(typed, mapping, host);
+	__u32 address;
+
+	/* clang would shift the upper half away, which is not allowed on pointers */
+	asm("%0 = %1" : "=w"(address) : "w"((__u32)(unsigned long)mapping));
+	return FIELD(typed, inode, i_ino) * 0xbf58476d1ce4e5b9 + address;
+}
+
+/* The pages of a folio, or a single page on kernels without folios. */
+static __always_inline struct cachestat_range cachestat_range_of(bool typed, void *object)
+{
+	struct page___cache *page = object;
+	struct folio *folio = object;
+	struct cachestat_range range;
+
+	if (bpf_core_type_exists(struct folio)) {
+		range.file = cachestat_file(typed, FIELD(typed, folio, mapping));
+		range.index = FIELD(typed, folio, index);
+		range.count = 1 << cachestat_order(typed, folio);
+	} else {
+		range.file = cachestat_file(typed, FIELD(typed, page, mapping));
+		range.index = FIELD(typed, page, index);
+		range.count = 1;
+	}
+	return range;
+}
+
+static __always_inline int cachestat_add(bool typed, void *folio)
+{
+	struct cachestat_range range = cachestat_range_of(typed, folio);
+	struct cachestat_counts *counts = cachestat_count();
+
+	if (!counts)
+		return 0;
+	__sync_fetch_and_add(&counts->adds, range.count);
+	cachestat_mark(&counts->forgotten, &range);
+	return 0;
+}
+
+/* A page that was written is not read from disk for its reader. */
+static __always_inline int cachestat_dirty(bool typed, void *folio)
+{
+	struct cachestat_range range = cachestat_range_of(typed, folio);
+	struct cachestat_counts *counts = cachestat_count();
+
+	if (!counts)
+		return 0;
+	__sync_fetch_and_add(&counts->dirties, range.count);
+	cachestat_take(&range, CACHESTAT_LARGEST);
+	return 0;
+}
+
+SEC("tp_btf/mm_filemap_add_to_page_cache")
+int BPF_PROG(cachestat_add_typed, void *folio)
+{
+	return cachestat_add(true, folio);
+}
+
+SEC("raw_tp/mm_filemap_add_to_page_cache")
+int BPF_PROG(cachestat_add_raw, void *folio)
+{
+	return cachestat_add(false, folio);
+}
+
+SEC("tp_btf/writeback_dirty_folio")
+int BPF_PROG(cachestat_dirty_folio_typed, void *folio)
+{
+	return cachestat_dirty(true, folio);
+}
+
+SEC("raw_tp/writeback_dirty_folio")
+int BPF_PROG(cachestat_dirty_folio_raw, void *folio)
+{
+	return cachestat_dirty(false, folio);
+}
+
+/* The same before Linux 5.16. */
+SEC("tp_btf/writeback_dirty_page")
+int BPF_PROG(cachestat_dirty_page_typed, void *page)
+{
+	return cachestat_dirty(true, page);
+}
+
+SEC("raw_tp/writeback_dirty_page")
+int BPF_PROG(cachestat_dirty_page_raw, void *page)
+{
+	return cachestat_dirty(false, page);
+}
+
+/* A read that got some bytes, from the position "pos" of the file on. */
+static __always_inline int cachestat_read(__u64 file, __u64 pos, __s64 got)
+{
+	const __u64 most = (CACHESTAT_LONGEST - 1) * CACHESTAT_CHUNK;
+	struct cachestat_counts *counts = cachestat_count();
+	struct cachestat_range range = {file};
+	__u64 misses;
+
+	if (got <= 0 || !counts)
+		return 0;
+	range.index = pos >> cfg_page_shift;
+	range.count = ((pos + got - 1) >> cfg_page_shift) - range.index + 1;
+	if (range.count > most) {
+		__sync_fetch_and_add(&losses.long_read, range.count - most);
+		range.count = most;
+	}
+	misses = cachestat_take(&range, CACHESTAT_LONGEST);
+	__sync_fetch_and_add(&counts->misses, misses);
+	__sync_fetch_and_add(&counts->hits, range.count - misses);
+	return 0;
+}
+
+/* What the function returns includes "already", which direct I/O got before it. */
+static __always_inline int cachestat_read_typed(struct kiocb *iocb, __s64 already, __s64 ret)
+{
+	__s64 got = ret - already;
+
+	return cachestat_read(cachestat_file(true, iocb->ki_filp->f_mapping), iocb->ki_pos - got,
+			      got);
+}
+
+SEC("fexit/filemap_read")
+int BPF_PROG(cachestat_read_exit, struct kiocb *iocb, struct iov_iter *iter, long already, long ret)
+{
+	return cachestat_read_typed(iocb, already, ret);
+}
+
+/* 87fa0f3eb267 "mm/filemap: rename generic_file_buffered_read to filemap_read" */
+SEC("fexit/generic_file_buffered_read")
+int BPF_PROG(cachestat_read_exit_old, struct kiocb *iocb, struct iov_iter *iter, long already,
+	     long ret)
+{
+	return cachestat_read_typed(iocb, already, ret);
+}
+
+/* splice() and sendfile() came by filemap_read before this function was there. */
+SEC("fexit/filemap_splice_read")
+int BPF_PROG(cachestat_splice_exit, struct file *file, long long *pos, void *pipe,
+	     unsigned long length, unsigned int flags, long ret)
+{
+	return cachestat_read(cachestat_file(true, file->f_mapping), *pos - ret, ret);
+}
+
+static __always_inline int cachestat_start(void *ctx)
+{
+	struct kiocb *iocb = (void *)REGS_ARG1(ctx);
+	struct cachestat_start start = {};
+	__u32 tid = bpf_get_current_pid_tgid();
+
+	start.file = cachestat_file(false, BPF_CORE_READ(iocb, ki_filp, f_mapping));
+	start.pos = FIELD(false, iocb, ki_pos);
+	start.already = REGS_ARG3(ctx);
+	if (bpf_map_update_elem(&cachestat_starts, &tid, &start, BPF_ANY))
+		__sync_fetch_and_add(&losses.task_table_full, 1);
+	return 0;
+}
+
+static __always_inline int cachestat_end(void *ctx)
+{
+	__u32 tid = bpf_get_current_pid_tgid();
+	struct cachestat_start *start = bpf_map_lookup_elem(&cachestat_starts, &tid);
+
+	if (!start) /* under way since before the program was there */
+		return 0;
+	cachestat_read(start->file, start->pos, (__s64)REGS_RESULT(ctx) - start->already);
+	bpf_map_delete_elem(&cachestat_starts, &tid);
+	return 0;
+}
+
+SEC("kprobe/filemap_read")
+int cachestat_read_start(void *ctx)
+{
+	return cachestat_start(ctx);
+}
+
+SEC("kretprobe/filemap_read")
+int cachestat_read_end(void *ctx)
+{
+	return cachestat_end(ctx);
+}
+
+SEC("kprobe/generic_file_buffered_read")
+int cachestat_read_start_old(void *ctx)
+{
+	return cachestat_start(ctx);
+}
+
+SEC("kretprobe/generic_file_buffered_read")
+int cachestat_read_end_old(void *ctx)
+{
+	return cachestat_end(ctx);
+}
+
+/*
+ * The tracepoint fires for every batch of pages that a read has found or
+ * brought in, with what is left of its range. A batch whose last page had to
+ * be waited for is not reported: if it is a read's first, its pages are not
+ * counted. At the first report, pages without a mark are hits if they are
+ * there, and misses to be if not; which is known when the same read reports
+ * them with a mark, or the task has moved on.
+ */
+SEC("tp_btf/mm_filemap_get_pages")
+int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long index,
+	     unsigned long last)
+{
+	struct cachestat_range range = {cachestat_file(true, mapping), index};
+	struct cachestat_counts *counts = cachestat_count();
+	struct task_struct *task = bpf_get_current_task_btf();
+	__u64 size = mapping->host->i_size, calls = task->ioac.syscr;
+	struct cachestat_read *read;
+	__u64 pages, misses;
+
+	pages = (size >> cfg_page_shift) + !!(size & ((1ULL << cfg_page_shift) - 1));
+	if (index >= pages || !counts)
+		return 0;
+	range.count = (last < pages ? last + 1 : pages) - index;
+	read = bpf_task_storage_get(&cachestat_task, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+	if (!read) {
+		__sync_fetch_and_add(&losses.task_table_full, 1);
+		return 0;
+	}
+	misses = cachestat_take(&range, CACHESTAT_LONGEST);
+	if (read->file == range.file && read->last == last && read->index < index &&
+	    read->calls == calls) {
+		read->index = index;
+		if (misses > read->due)
+			misses = read->due;
+		read->due -= misses;
+		__sync_fetch_and_add(&counts->misses, misses);
+		return 0;
+	}
+	__sync_fetch_and_add(&counts->hits, read->due);
+	__sync_fetch_and_add(&counts->misses, misses);
+	read->file = range.file;
+	read->index = index;
+	read->last = last;
+	read->calls = calls;
+	read->due = range.count - misses;
+	/* A single page is there now; of a file that is wholly there, all are. */
+	if (range.count == 1 || mapping->nrpages >= pages) {
+		__sync_fetch_and_add(&counts->hits, read->due);
+		read->due = 0;
+	}
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(cachestat_task_exit, struct task_struct *task)
+{
+	struct cachestat_read *read = bpf_task_storage_get(&cachestat_task, task, 0, 0);
+	struct cachestat_counts *counts = cachestat_count();
+
+	if (!read || !counts)
+		return 0;
+	__sync_fetch_and_add(&counts->hits, read->due);
+	read->due = 0;
+	return 0;
+}
+
+char LICENSE[] SEC("license")
+= "Dual BSD/GPL";

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cachestat
+
+import (
+	"fmt"
+	"math/rand"
+	"os"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+func addr(b []byte) uintptr { return uintptr(unsafe.Pointer(&b[0])) }
+
+// counts are the collector's counters, in pages.
+type counts [4]int
+
+const (
+	hits = iota
+	misses
+	adds
+	dirties
+)
+
+// added, as an expected number of adds: what mincore says has come.
+const added = -1
+
+// step is a workload with known counts.
+type step struct {
+	name string
+	// prepare brings about what the step needs; it is not counted.
+	prepare func(f *file)
+	do      func(f *file)
+	want    counts
+}
+
+func cold(f *file) { f.drop() }
+
+func coldRandom(f *file) {
+	f.drop()
+	f.advise(unix.FADV_RANDOM)
+}
+
+func warm(f *file) {
+	f.advise(unix.FADV_NORMAL)
+	sequential(64 << 10)(f)
+	if n := f.resident(); n != pages {
+		f.t.Fatalf("%d of %d pages are cached after reading all", n, pages)
+	}
+}
+
+// warmClean is warm with nothing left to write to the disk.
+func warmClean(f *file) {
+	if err := f.Sync(); err != nil {
+		f.t.Fatal(err)
+	}
+	warm(f)
+}
+
+// sequential reads the file from start to end, so many bytes at a time.
+func sequential(size int) func(f *file) {
+	return func(f *file) {
+		buf := make([]byte, size)
+		for at := 0; at < pages*pageSize; {
+			n, err := unix.Pread(int(f.Fd()), buf, int64(at))
+			if err != nil || n == 0 {
+				f.t.Fatalf("reading at %d: %d bytes, %v", at, n, err)
+			}
+			at += n
+		}
+	}
+}
+
+// touched is how many pages the calls of sequential touch, summed.
+func touched(size int) int {
+	n := 0
+	for at := 0; at < pages*pageSize; at += size {
+		last := min(at+size, pages*pageSize) - 1
+		n += last/pageSize - at/pageSize + 1
+	}
+	return n
+}
+
+// order is 997 pages in an order that no readahead foresees.
+var order = rand.New(rand.NewSource(1)).Perm(pages)[:997]
+
+func random(f *file) {
+	buf := make([]byte, pageSize)
+	for _, page := range order {
+		if _, err := unix.Pread(int(f.Fd()), buf, int64(page*pageSize)); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+// wander reads sequentially and changes the CPU with every call.
+func wander(f *file) {
+	cpus := kerneltest.CPUs(f.t)
+	buf := make([]byte, 64<<10)
+	for at, i := 0, 0; at < pages*pageSize; i++ {
+		var set unix.CPUSet
+		set.Set(cpus[i%len(cpus)])
+		if err := unix.SchedSetaffinity(0, &set); err != nil {
+			f.t.Fatal(err)
+		}
+		n, err := unix.Pread(int(f.Fd()), buf, int64(at))
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		at += n
+	}
+}
+
+// alternate reads the file in turns with another.
+func alternate(other *file) func(f *file) {
+	return func(f *file) {
+		buf := make([]byte, 64<<10)
+		for at := 0; at < pages*pageSize; at += len(buf) {
+			for _, one := range []*file{f, other} {
+				if _, err := unix.Pread(int(one.Fd()), buf, int64(at)); err != nil {
+					f.t.Fatal(err)
+				}
+			}
+		}
+	}
+}
+
+// sendfile sends the file to nowhere, through a pipe inside the kernel.
+func sendfile(f *file) {
+	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	defer null.Close()
+	for offset := int64(0); offset < int64(pages*pageSize); {
+		if _, err := unix.Sendfile(int(null.Fd()), int(f.Fd()), &offset, 64<<10); err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
+
+func touch(f *file) {
+	f.mapped(func(data []byte) {
+		sum := byte(0)
+		for at := 0; at < len(data); at += pageSize {
+			sum += data[at]
+		}
+		if sum == 1 {
+			f.t.Log("the compiler must not leave this out")
+		}
+	})
+}
+
+func write(size int) func(f *file) {
+	return func(f *file) {
+		buf := make([]byte, size)
+		for at := 0; at < pages*pageSize; at += size {
+			if _, err := unix.Pwrite(int(f.Fd()), buf[:min(size, pages*pageSize-at)], int64(at)); err != nil {
+				f.t.Fatal(err)
+			}
+		}
+	}
+}
+
+func empty(f *file) {
+	if err := f.Truncate(0); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func steps(other *file) []step {
+	all := counts{misses: pages, adds: added}
+	again := counts{hits: pages}
+	list := []step{
+		{"cold, 997 random preads, no readahead", coldRandom, random, counts{misses: 997, adds: added}},
+		{"the same again", func(*file) {}, random, counts{hits: 997}},
+		{"cold, 997 random preads, readahead", cold, random, counts{misses: 997, adds: added}},
+		{"cold, changing CPU with every read", cold, wander, all},
+		{"cold, in turns with another file", func(f *file) { f.drop(); other.drop() }, alternate(other), counts{misses: 2 * pages, adds: 2 * pages}},
+		{"warm, in turns with another file", warm, alternate(other), counts{hits: 2 * pages}},
+		{"cold, sendfile", cold, sendfile, all},
+		{"warm, sendfile", warm, sendfile, again},
+		{"brought in by posix_fadvise, then read", cold, func(f *file) {
+			for at := 0; at < pages; at += 16 {
+				unix.Fadvise(int(f.Fd()), int64(at*pageSize), int64(16*pageSize), unix.FADV_WILLNEED)
+			}
+			sequential(64 << 10)(f)
+		}, all},
+		{"cold, mmap", cold, touch, counts{adds: added}},
+		{"warm, mmap", warm, touch, counts{}},
+		{"writing a new file", empty, write(64 << 10), counts{adds: added, dirties: pages}},
+		{"reading what was written", func(*file) {}, sequential(64 << 10), again},
+		{"overwriting dirty pages", func(f *file) { empty(f); write(64 << 10)(f) }, write(64 << 10), counts{}},
+		{"overwriting clean pages", warmClean, write(64 << 10), counts{dirties: pages}},
+		{"overwriting uncached pages", cold, write(64 << 10), counts{adds: added, dirties: pages}},
+	}
+	for _, size := range []int{1000, 4 << 10, 64 << 10, 1 << 20, pages * pageSize} {
+		list = append(list,
+			step{fmt.Sprintf("cold, reads of %d bytes", size), cold, sequential(size),
+				counts{hits: touched(size) - pages, misses: pages, adds: added}},
+			step{fmt.Sprintf("warm, reads of %d bytes", size), warm, sequential(size), counts{hits: touched(size)}})
+	}
+	return list
+}
+
+// attempts at a step. Other processes use the page cache too, so an attempt
+// can count too much; never too little.
+const attempts = 30
+
+// TestGroundTruth runs every step, by every way that this kernel has to see
+// reads, until each counter was exact once, and fails when one is too low.
+func TestGroundTruth(t *testing.T) {
+	dir := diskDir(t)
+	for _, w := range waysHere(t) {
+		t.Run(w.name, func(t *testing.T) {
+			f, other := newFile(t, dir, "file", pages), newFile(t, dir, "other", pages)
+			e := kerneltest.Run(t, w.spec())
+			table := []string{fmt.Sprintf("%-40s %15s %13s %13s %13s  %s", "pages counted (expected)", "hits", "misses", "adds", "dirties", "attempts")}
+			for _, s := range steps(other) {
+				t.Run(s.name, func(t *testing.T) {
+					f.t, other.t = t, t
+					table = append(table, s.name+s.run(e, f, w.unreported))
+				})
+			}
+			kerneltest.Read(t, e).Lost(t)
+			t.Log("\n" + strings.Join(table, "\n"))
+		})
+	}
+}
+
+// run attempts the step and returns its row of the table. Of the pages read,
+// so many of a thousand may be missing.
+func (s *step) run(e *engine.Engine, f *file, unreported int) string {
+	var best, want counts
+	n := 0
+	for n++; n <= attempts; n++ {
+		var got counts
+		got, want = s.count(e, f)
+		for i := range got {
+			low := want[i]
+			if i == hits || i == misses {
+				low -= (want[hits] + want[misses]) * unreported / 1000
+			}
+			if got[i] < low {
+				f.t.Fatalf("attempt %d: counted %v, want %v", n, got, want)
+			}
+			if n == 1 || got[i]-want[i] < best[i] {
+				best[i] = got[i] - want[i]
+			}
+		}
+		if max(best[hits], best[misses], best[adds], best[dirties]) <= 0 {
+			break
+		}
+	}
+	if n > attempts {
+		f.t.Errorf("counted %v too many of %v in the best of %d attempts", best, want, attempts)
+	}
+	row := fmt.Sprintf("%*s", 40-len(s.name), "")
+	for i := range want {
+		row += fmt.Sprintf(" %13s", fmt.Sprintf("%d (%d)", want[i]+best[i], want[i]))
+	}
+	return row + fmt.Sprintf("  %d", n)
+}
+
+// count runs the step once and returns what was counted and what should be.
+func (s *step) count(e *engine.Engine, f *file) (got, want counts) {
+	f.t.Helper()
+	s.prepare(f)
+	resident := f.resident()
+	before := read(f.t, e)
+	onThread(f.t, func() { s.do(f) })
+	after := read(f.t, e)
+	want = s.want
+	if want[adds] == added {
+		want[adds] = f.resident() - resident
+	}
+	for i := range got {
+		got[i] = after[i] - before[i]
+	}
+	return got, want
+}
+
+func read(t *testing.T, e *engine.Engine) counts {
+	t.Helper()
+	n := kerneltest.Read(t, e)
+	value := func(what string) int { return int(n.Value("ebpf_page_cache_" + what + "_total")) }
+	return counts{value("hits"), value("misses"), value("adds"), value("dirties")}
+}

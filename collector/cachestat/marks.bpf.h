@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#ifndef KERNSCOPE_CACHESTAT_MARKS_BPF_H
+#define KERNSCOPE_CACHESTAT_MARKS_BPF_H
+
+/*
+ * A mark for every page of the page cache that was added and not read or
+ * written since: for the latest chunks of files that got one, as the table has
+ * a fixed size and a new chunk takes the row of an older one.
+ */
+#define CACHESTAT_CHUNK 64 /* pages of a row of marks */
+#define CACHESTAT_ROW_BITS 14
+#define CACHESTAT_LARGEST 128 /* chunks of the largest folio: 512 MiB of 64 KiB pages */
+
+struct cachestat_range {
+	__u64 file;
+	__u64 index;
+	__u64 count;
+};
+
+/* A byte per page, not a bit: CPUs that mark neighbours need no atomics. */
+struct cachestat_marks {
+	__u64 tag;
+	union {
+		__u8 page[CACHESTAT_CHUNK];
+		__u64 word[CACHESTAT_CHUNK / 8];
+	};
+};
+
+/* A chunk's tag says which row its marks are in. The newest chunk has the row. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << CACHESTAT_ROW_BITS);
+	__type(key, __u32);
+	__type(value, struct cachestat_marks);
+} cachestat_marks SEC(".maps");
+
+/* A chunk of a file has one tag; that two share one is as good as impossible. */
+static __always_inline __u64 cachestat_tag(__u64 file, __u64 chunk)
+{
+	return (file + chunk * 0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93;
+}
+
+static __always_inline struct cachestat_marks *cachestat_row(__u64 tag)
+{
+	__u32 row = tag >> (64 - CACHESTAT_ROW_BITS);
+
+	return bpf_map_lookup_elem(&cachestat_marks, &row);
+}
+
+static __always_inline __u64 cachestat_marked(struct cachestat_marks *m)
+{
+	__u64 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < CACHESTAT_CHUNK / 8; i++)
+		sum += m->word[i];
+	return sum * 0x0101010101010101 >> 56; /* the sum of its bytes, none above 8 */
+}
+
+static __always_inline void cachestat_set(struct cachestat_marks *m, __u64 word)
+{
+#pragma unroll
+	for (int i = 0; i < CACHESTAT_CHUNK / 8; i++)
+		m->word[i] = word;
+}
+
+/* The marks of a chunk; NULL if there are none. */
+static __always_inline struct cachestat_marks *cachestat_find(__u64 file, __u64 chunk)
+{
+	__u64 tag = cachestat_tag(file, chunk);
+	struct cachestat_marks *m = cachestat_row(tag);
+
+	return m && m->tag == tag && cachestat_marked(m) ? m : NULL;
+}
+
+/*
+ * Removes the marks of a part of a chunk; returns how many there were. A
+ * function of its own, as the next: the verifier looks at each only once.
+ */
+__noinline __u64 cachestat_take_part(__u64 file, __u64 index, __u64 count)
+{
+	struct cachestat_marks *m = cachestat_find(file, index / CACHESTAT_CHUNK);
+	__u64 i = index % CACHESTAT_CHUNK, end = i + count, taken = 0;
+
+	if (!m)
+		return 0;
+	for (; i < end && i < CACHESTAT_CHUNK; i++) {
+		taken += m->page[i];
+		*(volatile __u8 *)&m->page[i] = 0; /* volatile: there is no memset */
+	}
+	return taken;
+}
+
+/* Removes the marks of a whole chunk; returns how many there were. */
+__noinline __u64 cachestat_take_chunk(__u64 file, __u64 chunk)
+{
+	struct cachestat_marks *m = cachestat_find(file, chunk);
+	__u64 taken;
+
+	if (!m)
+		return 0;
+	taken = cachestat_marked(m);
+	cachestat_set(m, 0);
+	return taken;
+}
+
+/* Removes the marks of a range of pages; returns how many there were. */
+static __always_inline __u64 cachestat_take(struct cachestat_range *range, __u32 chunks)
+{
+	__u64 index = range->index, left = range->count, taken = 0;
+	__u64 part = CACHESTAT_CHUNK - index % CACHESTAT_CHUNK;
+
+	if (part < CACHESTAT_CHUNK || left < CACHESTAT_CHUNK) {
+		if (part > left)
+			part = left;
+		taken = cachestat_take_part(range->file, index, part);
+		index += part;
+		left -= part;
+	}
+	for (__u32 i = 0; i < chunks && left >= CACHESTAT_CHUNK; i++) {
+		taken += cachestat_take_chunk(range->file, index / CACHESTAT_CHUNK);
+		index += CACHESTAT_CHUNK;
+		left -= CACHESTAT_CHUNK;
+	}
+	if (left)
+		taken += cachestat_take_part(range->file, index, left);
+	return taken;
+}
+
+/* The row of a chunk, whose marks it forgets if they are another chunk's. */
+static __always_inline struct cachestat_marks *cachestat_claim(__u64 *forgotten, __u64 file,
+							       __u64 chunk)
+{
+	__u64 tag = cachestat_tag(file, chunk);
+	struct cachestat_marks *m = cachestat_row(tag);
+
+	if (m && m->tag != tag) {
+		__sync_fetch_and_add(forgotten, cachestat_marked(m));
+		cachestat_set(m, 0);
+		m->tag = tag;
+	}
+	return m;
+}
+
+/* Marks a folio's pages, which are a part of a chunk or some whole chunks. */
+static __always_inline void cachestat_mark(__u64 *forgotten, struct cachestat_range *range)
+{
+	__u64 chunk = range->index / CACHESTAT_CHUNK, p = range->index % CACHESTAT_CHUNK;
+	__u64 end = p + range->count;
+	struct cachestat_marks *m;
+
+	if (range->count < CACHESTAT_CHUNK) {
+		m = cachestat_claim(forgotten, range->file, chunk);
+		for (; m && p < end && p < CACHESTAT_CHUNK; p++)
+			*(volatile __u8 *)&m->page[p] = 1;
+		return;
+	}
+	for (__u32 i = 0; i < CACHESTAT_LARGEST && i < range->count / CACHESTAT_CHUNK; i++) {
+		m = cachestat_claim(forgotten, range->file, chunk + i);
+		if (m)
+			cachestat_set(m, 0x0101010101010101);
+	}
+}
+
+#endif

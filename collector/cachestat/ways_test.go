@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cachestat
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+// way is how the collector sees reads.
+type way struct {
+	name     string
+	programs []string
+	// unreported is how many of a thousand pages read it may not see: the
+	// tracepoint is silent where a read had to wait for the last page of a
+	// batch, which this test provokes.
+	unreported int
+	// kernels of the matrix that have it.
+	kernels []string
+}
+
+var ways = []way{
+	{"functions", []string{"cachestat_read_exit", "cachestat_read_exit_old"}, 0, []string{"5.10", "6.1", "6.12", "7.x"}},
+	{"tracepoint", []string{"cachestat_get_pages"}, 50, []string{"6.12", "7.x"}},
+	{"kprobes", []string{"cachestat_read_end", "cachestat_read_end_old"}, 0, []string{"5.10", "6.1"}},
+}
+
+// spec is the collector's, with this way only.
+func (w way) spec() collector.Spec {
+	spec := Spec()
+	for i := range spec.Hooks {
+		if spec.Hooks[i].Name == "read" {
+			spec.Hooks[i].Programs = w.programs
+		}
+	}
+	return spec
+}
+
+// waysHere are those that this kernel has: in the matrix, that it should have.
+// Kprobes do not see splice() since Linux 6.5; they are never taken there.
+func waysHere(t *testing.T) []way {
+	t.Helper()
+	machine := kerneltest.Open(t)
+	here := slices.DeleteFunc(slices.Clone(ways), func(w way) bool {
+		if name := kerneltest.Kernel(); name != "" {
+			return !slices.Contains(w.kernels, name)
+		}
+		obj, err := loadCachestat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		splice := machine.Function("filemap_splice_read").Answer == kernel.Yes
+		return w.name == "kprobes" && splice || !slices.ContainsFunc(w.programs, func(name string) bool {
+			return machine.Program(obj.Programs[name], obj.Maps).Answer == kernel.Yes
+		})
+	})
+	if len(here) == 0 {
+		t.Fatal("this kernel has no way to see reads")
+	}
+	return here
+}
