@@ -5,6 +5,7 @@ package builtin
 
 import (
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/cachestat"
 	"github.com/kernscope/kernscope/collector/diskio"
 	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/collector/schedlat"
@@ -14,6 +15,7 @@ import (
 // Collectors are the built-in collectors, by name.
 func Collectors() []collector.Spec {
 	return []collector.Spec{
+		cachestat.Spec(),
 		diskio.Spec(),
 		memory.Spec(),
 		schedlat.Spec(),
