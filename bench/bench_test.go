@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+func TestEveryCollectorHasACase(t *testing.T) {
+	cases := Cases()
+	for _, spec := range builtin.Collectors() {
+		if !slices.ContainsFunc(cases, func(c Case) bool { return c.Spec.Name == spec.Name }) {
+			t.Errorf("no case measures %s", spec.Name)
+		}
+	}
+}
+
+// What a case names must be there, or it fails only after minutes of measuring.
+func TestCasesAreComplete(t *testing.T) {
+	for _, c := range Cases() {
+		var ours []string
+		for _, m := range c.Spec.Metrics {
+			ours = append(ours, m.Name, m.Name+"_microseconds")
+		}
+		if !slices.Contains(ours, c.Counted.Name) {
+			t.Errorf("%s: the collector has no metric %s", c.Name, c.Counted.Name)
+		}
+		if c.Textbook.Metrics[0].Name != c.TextbookCounted.Name {
+			t.Errorf("%s: the textbook has no metric %s", c.Name, c.TextbookCounted.Name)
+		}
+		obj, err := c.Textbook.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, hook := range c.Textbook.Hooks {
+			if obj.Programs[hook.Programs[0]] == nil {
+				t.Errorf("%s: the textbook has no program %s", c.Name, hook.Programs[0])
+			}
+		}
+	}
+}
+
+func TestEmptiedKeepsTheHooks(t *testing.T) {
+	for _, c := range Cases() {
+		full, err := c.Spec.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		bare, err := emptied(c.Spec).Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, p := range full.Programs {
+			e := bare.Programs[name]
+			if e == nil || e.Type != p.Type || e.AttachTo != p.AttachTo || len(e.Instructions) != 2 {
+				t.Errorf("%s: %s is not an empty program of its kind: %v", c.Name, name, e)
+			}
+		}
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		q      float64
+		want   float64
+	}{
+		{[]float64{7}, 0.25, 7},
+		{[]float64{4, 1, 3, 2}, 0.5, 2.5},
+		{[]float64{5, 1, 2, 4, 3}, 0.25, 2},
+		{[]float64{3, 1, 2}, 1, 3},
+	} {
+		if got := quantile(c.values, c.q); got != c.want {
+			t.Errorf("quantile %v of %v is %v, want %v", c.q, c.values, got, c.want)
+		}
+	}
+	if got := quantile(nil, 0.5); !math.IsNaN(got) {
+		t.Errorf("the median of nothing is %v", got)
+	}
+}
+
+func TestSeries(t *testing.T) {
+	found := []metric.Family{
+		{Name: "other", Samples: []metric.Sample{{Value: 1000}}},
+		{Name: "io", Labels: []string{"device", "op"}, Samples: []metric.Sample{
+			{Labels: []string{"sda", "read"}, Value: 1},
+			{Labels: []string{"sda", "write"}, Value: 10},
+			{Labels: []string{"sdb", "read"}, Hist: &metric.Hist{Slots: []uint64{40, 60}}},
+		}},
+	}
+	if got := (Series{Name: "io"}).total(found); got != 111 {
+		t.Errorf("all are %v", got)
+	}
+	sda := Series{Name: "io", Labels: map[string]string{"op": "read"}}.with(map[string]string{"device": "sda"})
+	if got := sda.total(found); got != 1 {
+		t.Errorf("reads of sda are %v", got)
+	}
+	if got := (Series{Name: "io", Labels: map[string]string{"cpu": "0"}}).total(found); got != 0 {
+		t.Errorf("those with a label that is not there are %v", got)
+	}
+	if got := (Series{Name: "io"}).by("op", found); got["read"] != 101 || got["write"] != 10 {
+		t.Errorf("by operation: %v", got)
+	}
+}
+
+// example is a result in which every cost is easy to tell.
+func example(c *Case) *Result {
+	r := &Result{Case: c, Events: 100, Turns: 15, Repeated: 1}
+	// The second round is slower by 50 for all: no difference.
+	r.PerEvent = [variants][]float64{{100, 150, 100}, {120, 170, 120}, {130, 180, 130}, {200, 250, 200}}
+	r.Inside = [variants][]float64{nil, {40}, {100}, {340}}
+	r.Programs = [variants]map[string]program{nil,
+		{"a": {Runs: 200, Seconds: 4000e-9}},
+		{"a": {Runs: 200, Seconds: 10000e-9}},
+		{"b": {Runs: 300, Seconds: 34000e-9}},
+	}
+	return r
+}
+
+func TestCosts(t *testing.T) {
+	r := example(&Case{})
+	near := func(what string, got, want float64) {
+		t.Helper()
+		if math.Abs(got-want) > 1e-9 {
+			t.Errorf("%s is %v, want %v", what, got, want)
+		}
+	}
+	near("the cost of an empty program", r.Cost(withEmpty), 20)
+	near("the cost of ours", r.Cost(withOurs), 30)
+	near("the cost of the textbook", r.Cost(withTextbook), 100)
+	near("an empty run", r.PerRun(), 20)
+	near("ours inside", r.Net(withOurs), 60)
+	near("the textbook inside", r.Net(withTextbook), 280)
+	near("a run of ours", r.NetRun(r.Programs[withOurs]["a"]), 30)
+	r.Case.OnlyInside = true
+	near("the cost of ours inside", r.Cost(withOurs), 60)
+}
+
+func TestReport(t *testing.T) {
+	c := Case{Name: "disk", Event: "I/O", Text: "Reads.", Goals: []Goal{
+		{Over: withTextbook, Limit: 0.4},
+		{Over: withEmpty, Limit: 1.2, Why: "Because."},
+		{Limit: 30},
+	}}
+	r := Report{
+		Date:    time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC),
+		Results: []*Result{example(&c)},
+		Skipped: []Skip{{"tape", "no tape"}},
+		Exporter: &Exporter{
+			Resident: 25e6, Starts: []float64{2e8}, StartCPU: []float64{1e8},
+			Scrapes: []ScrapeTimes{{Format: "text", Bytes: 9, Times: []float64{1e6, 2e6, 9e6}}, {Format: "gzip", Times: []float64{1e6}}},
+		},
+	}
+	var page bytes.Buffer
+	if err := r.write(&page); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| disk: cost per I/O, of the textbook's ≤ 0.40× | 0.30× | met, 25 % below |",
+		"| disk: cost per I/O, of the empty program's ≤ 1.20× | 1.50× | **missed**, 25 % above. Because. |",
+		"| disk: cost per I/O ≤ 30 ns | 30 ns | met, 0 % below |",
+		"after scrapes ≤ 20.0 MB | 25.0 MB | **missed**, 25 % above |",
+		"first scrape ≤ 0.30 s | 0.20 s | met, 33 % below |",
+		"over HTTP, text ≤ 3.00 ms | 2.00 ms | met, 33 % below |",
+		"| disk, per I/O | 100.0 (100.0) | 120.0 (120.0) | 130.0 (130.0) | 200.0 (200.0) | 20 (20 to 20) | 30 (30 to 30) | 100 (100 to 100) | 1.50× | 0.30× |",
+		"| disk, per I/O | 2.0, textbook 3.0 | 20 | 100 | 340 | 60 | 280 | 0.21× |",
+		"| disk | `a` | 2.00 | 30 |",
+		"- tape: no tape",
+		"(1 of 15 here)",
+	} {
+		if !strings.Contains(page.String(), want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(page.String())
+	}
+}

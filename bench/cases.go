@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"github.com/kernscope/kernscope/bench/textbook"
+	"github.com/kernscope/kernscope/collector/diskio"
+	"github.com/kernscope/kernscope/collector/schedlat"
+	"github.com/kernscope/kernscope/collector/syscall"
+)
+
+// Cases are all cases, by collector.
+func Cases() []Case {
+	latency := Series{Name: "ebpf_disk_io_latency_microseconds", Labels: map[string]string{"operation": "read"}}
+	requests := Series{Name: "requests", Labels: map[string]string{"operation": "0"}}
+	calls := Series{Name: "calls"}
+	return []Case{
+		{
+			Name: "diskio", Event: "I/O",
+			Text: "Direct reads of 4 KiB from a loop device in memory, 64 at a time, through mq-deadline. " +
+				"The textbook stamps a request in a hash as it is inserted or issued, and looks it up as it completes.",
+			Spec: diskio.Spec(), Counted: latency,
+			Textbook: textbook.Diskio(), TextbookCounted: requests,
+			Workload: newRequests, Events: 16_384, OnlyInside: true,
+			Goals: []Goal{{Over: withTextbook, Limit: 0.3}, {Limit: 500}},
+		},
+		{
+			Name: "diskio, without requests", Event: "I/O",
+			Text: "Direct reads of 4 KiB from a zram device, whose driver knows no requests. " +
+				"The textbook and the collector both stamp a bio in a hash as it is submitted, and look it up as it ends.",
+			Spec: diskio.Spec(), Counted: latency,
+			Textbook: textbook.DiskioBios(), TextbookCounted: requests,
+			Workload: newBios, Events: 20_000,
+		},
+		{
+			Name: "schedlat", Event: "context switch",
+			Text: "A byte passed back and forth between two threads on one CPU: a wake-up and a switch each. " +
+				"The textbook stamps a task in a hash as it wakes up or is preempted, and looks it up as it gets the CPU.",
+			Spec: schedlat.Spec(), Counted: Series{Name: "ebpf_sched_runqueue_latency_microseconds"},
+			Textbook: textbook.Schedlat(), TextbookCounted: Series{Name: "delays"},
+			Workload: newSwitches, Events: 40_000,
+			Goals: []Goal{{Over: withTextbook, Limit: 0.4}},
+		},
+		{
+			Name: "syscall", Event: "system call",
+			Text: "The cheapest of system calls, again and again. The textbook counts in a hash by number.",
+			Spec: syscall.Spec(), Counted: Series{Name: "ebpf_syscalls_total"},
+			Textbook: textbook.Syscall(), TextbookCounted: calls,
+			Workload: newSyscalls, Events: 200_000,
+			Goals: []Goal{{Over: withEmpty, Limit: 1.15}},
+		},
+		{
+			Name: "syscall, latency on", Event: "system call",
+			Text: "The same calls, timed. The textbook stamps a thread in a hash, looks it up at the exit, " +
+				"and counts in a hash by number and bucket.",
+			Spec: syscall.Spec(), Options: []string{"latency"}, Counted: Series{Name: "ebpf_syscall_latency_microseconds"},
+			Textbook: textbook.SyscallLatency(), TextbookCounted: calls,
+			Workload: newSyscalls, Events: 100_000,
+		},
+	}
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Machine is what the numbers depend on.
+type Machine struct {
+	Processor  string
+	CPUs       int
+	Kernel     string
+	Go         string
+	Hypervisor bool
+	// LoadBefore and LoadAfter are the load averages of the last minute.
+	LoadBefore, LoadAfter string
+}
+
+func describeMachine() (Machine, error) {
+	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), LoadBefore: load()}
+	var uts unix.Utsname
+	if err := unix.Uname(&uts); err != nil {
+		return m, fmt.Errorf("asking for the kernel's release: %w", err)
+	}
+	m.Kernel = fmt.Sprintf("%s %s", unix.ByteSliceToString(uts.Release[:]), unix.ByteSliceToString(uts.Machine[:]))
+	info, err := os.ReadFile("/proc/cpuinfo")
+	if err != nil {
+		return m, err
+	}
+	m.Processor = cpuinfo(string(info), "model name")
+	if m.Processor == "" { // arm64
+		m.Processor = "implementer " + cpuinfo(string(info), "CPU implementer") + ", part " + cpuinfo(string(info), "CPU part")
+	}
+	m.Hypervisor = strings.Contains(cpuinfo(string(info), "flags"), " hypervisor")
+	return m, nil
+}
+
+// cpuinfo is the first value of a name in /proc/cpuinfo.
+func cpuinfo(info, name string) string {
+	for line := range strings.Lines(info) {
+		key, value, _ := strings.Cut(line, ":")
+		if strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+// load is the load average of the last minute; "?" if it cannot be read.
+func load() string {
+	average, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "?"
+	}
+	minute, _, _ := strings.Cut(string(average), " ")
+	return minute
+}

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command bench measures what kernscope costs: per event against nothing,
+// against empty programs and against the textbook; per scrape; in memory. It
+// writes docs/OVERHEAD.md. It needs root and is run from the top of the
+// repository: go run ./bench.
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"time"
+
+	"github.com/kernscope/kernscope/internal/kernel"
+)
+
+// The efforts: for the page, and to see that everything works.
+func fullEffort() Effort {
+	return Effort{Rounds: 21, StatRounds: 11, Divisor: 1, Starts: 11, Scrapes: 200}
+}
+
+func quickEffort() Effort {
+	return Effort{Rounds: 1, StatRounds: 1, Divisor: 8, Starts: 1, Scrapes: 3}
+}
+
+func main() {
+	quick := flag.Bool("quick", false, "only see that every case works, and print the page")
+	output := flag.String("output", "docs/OVERHEAD.md", "file to write the page to; \"-\" prints it")
+	flag.Parse()
+	effort := fullEffort()
+	if *quick {
+		effort, *output = quickEffort(), "-"
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := bench(ctx, effort, *output); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(ctx context.Context, effort Effort, output string) error {
+	begin := time.Now()
+	machine, err := describeMachine()
+	if err != nil {
+		return fmt.Errorf("describing the machine: %w", err)
+	}
+	questions, err := kernel.Open("")
+	if err != nil {
+		return err
+	}
+	r := &Report{Machine: machine, Date: begin, Effort: effort, Quick: effort.Divisor > 1}
+	if err := r.measure(ctx, questions, Cases()); err != nil {
+		return err
+	}
+	step("scrape")
+	if r.Scrape, err = scrape(ctx, questions); err != nil {
+		return fmt.Errorf("measuring a scrape: %w", err)
+	}
+	step("exporter")
+	if r.Exporter, err = measureExporter(ctx, effort); err != nil {
+		return fmt.Errorf("measuring the exporter: %w", err)
+	}
+	r.Machine.LoadAfter, r.Took = load(), time.Since(begin)
+	var page bytes.Buffer
+	if err := r.write(&page); err != nil {
+		return fmt.Errorf("writing the page: %w", err)
+	}
+	if output == "-" {
+		_, err = os.Stdout.Write(page.Bytes())
+		return err
+	}
+	return os.WriteFile(output, page.Bytes(), 0o644)
+}
+
+// measure measures the cases one after the other.
+func (r *Report) measure(ctx context.Context, machine *kernel.Machine, cases []Case) error {
+	// The threads of a workload block in the kernel unknown to Go's
+	// scheduler, so each needs a processor of its own.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.NumCPU())))
+	for _, c := range cases {
+		step(c.Name)
+		result, err := measure(ctx, machine, &c, r.Effort)
+		switch {
+		case err == nil:
+			r.Results = append(r.Results, result)
+		case errors.Is(err, errUnsupported):
+			r.Skipped = append(r.Skipped, Skip{c.Name, err.Error()})
+		default:
+			return fmt.Errorf("measuring %s: %w", c.Name, err)
+		}
+	}
+	return nil
+}
+
+func step(name string) { fmt.Fprintln(os.Stderr, "measuring", name) }

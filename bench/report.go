@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	_ "embed"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"text/template"
+	"time"
+)
+
+// Report is everything a run found, as docs/OVERHEAD.md shows it.
+type Report struct {
+	Machine  Machine
+	Date     time.Time
+	Took     time.Duration
+	Quick    bool
+	Effort   Effort
+	Results  []*Result
+	Skipped  []Skip
+	Scrape   *Scrape
+	Exporter *Exporter
+}
+
+// Skip is a case that this machine cannot run.
+type Skip struct {
+	Case   string
+	Reason string
+}
+
+// Verdict is a goal and what became of it.
+type Verdict struct {
+	Goal     string
+	Measured string
+	Met      bool
+	// By is how far the measured value is from the limit: "18 % below".
+	By  string
+	Why string
+}
+
+//go:embed overhead.md.tmpl
+var reportText string
+
+// write writes the page.
+func (r *Report) write(w io.Writer) error {
+	page, err := template.New("overhead").Funcs(template.FuncMap{
+		"q":      quantile,
+		"median": median,
+		"ns":     func(v float64) string { return fmt.Sprintf("%.0f", v) },
+		"ns1":    func(v float64) string { return fmt.Sprintf("%.1f", v) },
+		"ms":     func(ns float64) string { return fmt.Sprintf("%.2f", ns/1e6) },
+		"mb":     func(bytes float64) string { return fmt.Sprintf("%.1f", bytes/1e6) },
+		"kb":     func(bytes float64) string { return fmt.Sprintf("%.0f", bytes/1e3) },
+		"float":  func(n int64) float64 { return float64(n) },
+		"div":    func(a, b float64) float64 { return a / b },
+		"mul":    func(a, b float64) float64 { return a * b },
+		"list":   func(v ...variant) []variant { return v },
+		"sum": func(m map[string]float64) float64 {
+			var sum float64
+			for v := range maps.Values(m) {
+				sum += v
+			}
+			return sum
+		},
+	}).Parse(reportText)
+	if err != nil {
+		return err
+	}
+	return page.Execute(w, r)
+}
+
+// Verdicts are the goals of all cases and of the process.
+func (r *Report) Verdicts() []Verdict {
+	var all []Verdict
+	for _, result := range r.Results {
+		for _, goal := range result.Case.Goals {
+			all = append(all, result.verdict(goal))
+		}
+	}
+	if r.Exporter != nil {
+		slowest := slices.MaxFunc(r.Exporter.Scrapes, func(a, b ScrapeTimes) int {
+			return int(median(a.Times) - median(b.Times))
+		})
+		all = append(all,
+			judge("Resident memory with all collectors, after scrapes", 20, r.Exporter.Resident/1e6, "%.1f MB"),
+			judge("Start of the process to the end of the first scrape", 0.3, median(r.Exporter.Starts)/1e9, "%.2f s"),
+			judge("Scrape of everything over HTTP, "+slowest.Format, 3, median(slowest.Times)/1e6, "%.2f ms"),
+		)
+	}
+	return all
+}
+
+func (r *Result) verdict(g Goal) Verdict {
+	cost := fmt.Sprintf("%s: cost per %s", r.Case.Name, r.Case.Event)
+	var v Verdict
+	if g.Over == without {
+		v = judge(cost, g.Limit, r.Cost(withOurs), "%.0f ns")
+	} else {
+		v = judge(fmt.Sprintf("%s, of the %s's", cost, g.Over), g.Limit, r.Cost(withOurs)/r.Cost(g.Over), "%.2f×")
+	}
+	v.Why = g.Why
+	return v
+}
+
+func judge(what string, limit, measured float64, format string) Verdict {
+	v := Verdict{
+		Goal:     what + " ≤ " + fmt.Sprintf(format, limit),
+		Measured: fmt.Sprintf(format, measured),
+		Met:      measured <= limit,
+	}
+	side := "below"
+	if !v.Met {
+		side = "above"
+	}
+	v.By = fmt.Sprintf("%.0f %% %s", 100*max(measured/limit-1, 1-measured/limit), side)
+	return v
+}
+
+// ByClock are the results that have rounds by the clock.
+func (r *Report) ByClock() []*Result {
+	return slices.DeleteFunc(slices.Clone(r.Results), func(r *Result) bool { return r.Case.OnlyInside })
+}
+
+// Repeated and Turns add up those of the results.
+func (r *Report) Repeated() (n int) {
+	for _, result := range r.Results {
+		n += result.Repeated
+	}
+	return n
+}
+
+// Turns are those of all results.
+func (r *Report) Turns() (n int) {
+	for _, result := range r.Results {
+		n += result.Turns
+	}
+	return n
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// Series names samples: those of a family that have the labels.
+type Series struct {
+	Name   string
+	Labels map[string]string
+}
+
+// with is the series with more labels.
+func (s Series) with(labels map[string]string) *Series {
+	all := make(map[string]string)
+	maps.Copy(all, s.Labels)
+	maps.Copy(all, labels)
+	return &Series{s.Name, all}
+}
+
+// total adds up the samples; a histogram's value is its count.
+func (s Series) total(families []metric.Family) float64 {
+	var total float64
+	for _, value := range s.by("", families) {
+		total += value
+	}
+	return total
+}
+
+// by adds up the samples for each value of a label.
+func (s Series) by(label string, families []metric.Family) map[string]float64 {
+	sums := make(map[string]float64)
+	for _, f := range families {
+		if f.Name != s.Name {
+			continue
+		}
+		at := slices.Index(f.Labels, label)
+		for _, sample := range f.Samples {
+			if !s.matches(f.Labels, sample.Labels) {
+				continue
+			}
+			value, key := sample.Value, ""
+			if sample.Hist != nil {
+				value = float64(sample.Hist.Count())
+			}
+			if at >= 0 {
+				key = sample.Labels[at]
+			}
+			sums[key] += value
+		}
+	}
+	return sums
+}
+
+func (s Series) matches(names, values []string) bool {
+	for name, want := range s.Labels {
+		if i := slices.Index(names, name); i < 0 || values[i] != want {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package textbook holds the collectors as textbooks and the well-known tools
+// write them, for comparison: they measure the same on the same kind of hook,
+// and differ in what they remember and where.
+package textbook
+
+import (
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" diskio diskio.bpf.c -- -I../../bpf
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" schedlat schedlat.bpf.c -- -I../../bpf
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" syscall syscall.bpf.c -- -I../../bpf
+
+// Syscall counts system calls in a hash by number.
+func Syscall() collector.Spec {
+	return collector.Spec{
+		Name:  "syscall",
+		Load:  loadSyscall,
+		Hooks: attach("syscall_count"),
+		Metrics: []collector.Metric{{
+			Name: "calls", Kind: collector.Counter, Map: "syscall_calls",
+			Labels: []collector.Label{{Name: "syscall", As: label.Syscall}},
+		}},
+	}
+}
+
+// SyscallLatency remembers every call's entry in a hash by thread.
+func SyscallLatency() collector.Spec {
+	return collector.Spec{
+		Name:  "syscall",
+		Load:  loadSyscall,
+		Hooks: attach("syscall_start", "syscall_end"),
+		Metrics: []collector.Metric{{
+			Name: "calls", Kind: collector.Counter, Map: "syscall_latency",
+			Labels: []collector.Label{
+				{Name: "syscall", Field: "number", As: label.Syscall},
+				{Name: "slot", Field: "slot", As: label.Number},
+			},
+		}},
+	}
+}
+
+// Schedlat remembers every wake-up in a hash by pid.
+func Schedlat() collector.Spec {
+	return collector.Spec{
+		Name:  "schedlat",
+		Load:  loadSchedlat,
+		Hooks: attach("schedlat_wakeup", "schedlat_wakeup_new", "schedlat_switch"),
+		Metrics: []collector.Metric{{
+			Name: "delays", Kind: collector.Counter, Map: "schedlat_delay",
+			Labels: []collector.Label{{Name: "slot", As: label.Number}},
+		}},
+	}
+}
+
+// Diskio remembers every request's start in a hash by request.
+func Diskio() collector.Spec {
+	return diskio("diskio_insert", "diskio_issue", "diskio_complete")
+}
+
+// DiskioBios remembers every bio's start in a hash by bio.
+func DiskioBios() collector.Spec {
+	return diskio("diskio_submit", "diskio_bio_end")
+}
+
+func diskio(programs ...string) collector.Spec {
+	return collector.Spec{
+		Name:  "diskio",
+		Load:  loadDiskio,
+		Hooks: attach(programs...),
+		Metrics: []collector.Metric{{
+			Name: "requests", Kind: collector.Counter, Map: "diskio_latency",
+			Labels: []collector.Label{
+				{Name: "device", Field: "device", As: label.BlockDevice},
+				{Name: "operation", Field: "operation", As: label.Number},
+				{Name: "slot", Field: "slot", As: label.Number},
+			},
+		}},
+	}
+}
+
+func attach(programs ...string) []collector.Hook {
+	var hooks []collector.Hook
+	for _, p := range programs {
+		hooks = append(hooks, collector.Hook{Name: p, Programs: []string{p}})
+	}
+	return hooks
+}

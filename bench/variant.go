@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// attached is a variant at work.
+type attached struct {
+	engine *engine.Engine // nil for nothing
+	counts *Series        // of the workload's events; nil if it counts none
+}
+
+// attach attaches a variant of a case by the engine, as the exporter does. The
+// labels are those of the workload's events.
+func attach(machine *kernel.Machine, c *Case, v variant, labels map[string]string) (*attached, error) {
+	var spec collector.Spec
+	var counts *Series
+	switch v {
+	case without:
+		return &attached{}, nil
+	case withEmpty:
+		spec = emptied(c.Spec)
+	case withOurs:
+		spec, counts = c.Spec, c.Counted.with(labels)
+	case withTextbook:
+		spec, counts = c.Textbook, c.TextbookCounted.with(labels)
+	}
+	a := &attached{engine: newEngine(machine, []collector.Spec{spec}, c.Options), counts: counts}
+	switch s := a.engine.States()[0]; s.Status {
+	case engine.Running:
+		return a, nil
+	case engine.Unsupported:
+		a.close()
+		return nil, fmt.Errorf("%w: %s", errUnsupported, s.Reason)
+	default:
+		a.close()
+		return nil, fmt.Errorf("%s is %s: %s", s.Collector, s.Status, s.Reason)
+	}
+}
+
+// errUnsupported says that this machine lacks what a collector needs.
+var errUnsupported = errors.New("not supported by this machine")
+
+// newEngine attaches collectors. The options are those of all of them.
+func newEngine(machine *kernel.Machine, specs []collector.Spec, options []string) *engine.Engine {
+	on := make(map[string]bool)
+	for _, s := range specs {
+		for _, o := range options {
+			on[s.Name+"."+o] = true
+		}
+	}
+	return engine.New(engine.Config{
+		Specs:   specs,
+		Options: on,
+		Layout:  metric.NewLayout(metric.Microseconds),
+		Machine: machine,
+		Logger:  slog.New(slog.DiscardHandler),
+	})
+}
+
+func (a *attached) close() {
+	if a.engine != nil {
+		a.engine.Close()
+	}
+}
+
+// reading is what a variant has seen so far.
+type reading struct {
+	events uint64 // counted by the variant itself
+	// By program, from the kernel, while BPF statistics are on.
+	programs map[string]program
+}
+
+// program is what a program did, or did in a while.
+type program struct {
+	Runs, Seconds float64
+}
+
+func (a *attached) read(ctx context.Context) (reading, error) {
+	r := reading{programs: make(map[string]program)}
+	if a.engine == nil {
+		return r, nil
+	}
+	families, err := a.engine.Families(ctx, nil)
+	if err != nil {
+		return r, err
+	}
+	if a.counts != nil {
+		r.events = uint64(a.counts.total(families))
+	}
+	runs := Series{Name: "kernscope_program_runs_total"}.by("program", families)
+	seconds := Series{Name: "kernscope_program_run_seconds_total"}.by("program", families)
+	for name := range runs {
+		r.programs[name] = program{Runs: runs[name], Seconds: seconds[name]}
+	}
+	return r, nil
+}
+
+// emptied is the collector with programs that do nothing.
+func emptied(spec collector.Spec) collector.Spec {
+	load := spec.Load
+	spec.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range obj.Programs {
+			p.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
+		}
+		return obj, nil
+	}
+	spec.Maps, spec.Metrics = nil, nil
+	return spec
+}
