@@ -107,12 +107,12 @@ func (e *Engine) Families(ctx context.Context, names []string) ([]metric.Family,
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		case result := <-shared:
-			read := result.Val.(reading)
+			read := result.Val.(*reading)
 			families = append(families, read.families...)
-			own.add(u, read)
+			own.merge(read.own)
 		}
 	}
-	return append(families, own.families()...), nil
+	return append(families, own.list...), nil
 }
 
 // Check reads every running collector once and returns the first error: the

@@ -15,8 +15,6 @@ type ownMetrics struct {
 	list []metric.Family
 }
 
-func (o *ownMetrics) families() []metric.Family { return o.list }
-
 func (o *ownMetrics) put(typ metric.Type, name, help string, value float64, labels ...string) {
 	names, values := make([]string, 0, len(labels)/2), make([]string, 0, len(labels)/2)
 	for i := 0; i < len(labels); i += 2 {
@@ -30,10 +28,21 @@ func (o *ownMetrics) put(typ metric.Type, name, help string, value float64, labe
 	o.list[at].Samples = append(o.list[at].Samples, metric.Sample{Labels: values, Value: value})
 }
 
-// add reports on a collector and its last reading.
-func (o *ownMetrics) add(u *unit, read reading) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
+// merge adds what was said of another collector.
+func (o *ownMetrics) merge(other ownMetrics) {
+	for _, f := range other.list {
+		at := slices.IndexFunc(o.list, func(mine metric.Family) bool { return mine.Name == f.Name })
+		if at < 0 {
+			f.Samples = slices.Clone(f.Samples) // concurrent scrapes share the other's
+			o.list = append(o.list, f)
+			continue
+		}
+		o.list[at].Samples = append(o.list[at].Samples, f.Samples...)
+	}
+}
+
+// add reports on a collector, which is locked, and its last reading.
+func (o *ownMetrics) add(u *unit, read *reading) {
 	name := u.spec.Name
 	state := u.state()
 	if read.err != nil {
@@ -91,7 +100,7 @@ func (o *ownMetrics) addPrograms(u *unit) {
 	}
 }
 
-func (o *ownMetrics) addMaps(u *unit, read reading) {
+func (o *ownMetrics) addMaps(u *unit, read *reading) {
 	names := make([]string, 0, len(u.coll.Maps))
 	for name := range u.coll.Maps {
 		if !strings.HasPrefix(name, ".") { // sections of variables

@@ -217,19 +217,27 @@ func (u *unit) close() {
 type reading struct {
 	families []metric.Family
 	rows     map[string]int // of each map that was read
+	own      ownMetrics
 	err      error
 	took     time.Duration
 }
 
-// read yields the collector's families. Every map and source is read once.
-func (u *unit) read(ctx context.Context) reading {
+// read yields the collector's families and those about it. Every map and
+// source is read once.
+func (u *unit) read(ctx context.Context) *reading {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	begin := time.Now()
-	out := reading{rows: make(map[string]int)}
-	if u.coll == nil {
-		return out
+	out := &reading{rows: make(map[string]int)}
+	if u.coll != nil {
+		u.readAll(ctx, out)
 	}
+	out.took = time.Since(begin)
+	out.own.add(u, out)
+	return out
+}
+
+func (u *unit) readAll(ctx context.Context, out *reading) {
 	for _, l := range u.links {
 		if perf, ok := l.(*everyCPU); ok {
 			out.err = errors.Join(out.err, perf.follow())
@@ -268,8 +276,6 @@ func (u *unit) read(ctx context.Context) reading {
 	for _, r := range u.ratios {
 		out.families = append(out.families, r.latest)
 	}
-	out.took = time.Since(begin)
-	return out
 }
 
 func (u *unit) state() State {
