@@ -20,13 +20,7 @@ type everyCPU struct {
 	name   string
 	prog   *ebpf.Program
 	number uint64
-	events map[int]*cpuEvent // by CPU
-}
-
-// cpuEvent is an event of perf on one CPU.
-type cpuEvent struct {
-	fd int
-	on uint64 // how long it had been on when last asked, in ns
+	events map[int]int // descriptors by CPU
 }
 
 func attachEveryCPU(name string, prog *ebpf.Program) (*everyCPU, error) {
@@ -34,7 +28,7 @@ func attachEveryCPU(name string, prog *ebpf.Program) (*everyCPU, error) {
 	if !ok {
 		return nil, fmt.Errorf("no software event of perf is called %s", name)
 	}
-	a := &everyCPU{name: name, prog: prog, number: number, events: make(map[int]*cpuEvent)}
+	a := &everyCPU{name: name, prog: prog, number: number, events: make(map[int]int)}
 	if err := a.follow(); err != nil {
 		a.Close()
 		return nil, err
@@ -49,52 +43,53 @@ func (a *everyCPU) follow() error {
 	if err != nil {
 		return err
 	}
-	for cpu, event := range a.events {
-		if !slices.Contains(cpus, cpu) || !event.counts() {
-			unix.Close(event.fd)
+	for cpu, fd := range a.events {
+		if !slices.Contains(cpus, cpu) || !isOn(fd) {
+			unix.Close(fd)
 			delete(a.events, cpu)
 		}
 	}
 	for _, cpu := range cpus {
-		if a.events[cpu] != nil {
+		if _, ok := a.events[cpu]; ok {
 			continue
 		}
-		event, err := a.open(cpu)
+		fd, err := a.open(cpu)
 		if err != nil {
 			return fmt.Errorf("watching %s on CPU %d: %w", a.name, cpu, err)
 		}
-		a.events[cpu] = event
+		a.events[cpu] = fd
 	}
 	return nil
 }
 
-func (a *everyCPU) open(cpu int) (*cpuEvent, error) {
-	fd, err := kernel.OpenSoftwareEvent(a.number, cpu)
-	if err != nil {
-		return nil, err
+func (a *everyCPU) open(cpu int) (fd int, err error) {
+	if fd, err = kernel.OpenSoftwareEvent(a.number, cpu); err != nil {
+		return -1, err
 	}
 	if err := unix.IoctlSetInt(fd, unix.PERF_EVENT_IOC_SET_BPF, a.prog.FD()); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("setting the program: %w", err)
+		return -1, fmt.Errorf("setting the program: %w", err)
 	}
-	return &cpuEvent{fd: fd}, nil
+	return fd, nil
 }
 
-// counts says whether the event is on: then its time runs.
-func (e *cpuEvent) counts() bool {
-	var read [16]byte // occurrences, time
-	if n, err := unix.Read(e.fd, read[:]); err != nil || n != len(read) {
-		return false
+// isOn says whether an event is on: then its time, in ns, runs.
+func isOn(fd int) bool {
+	var times [2]uint64
+	for i := range times {
+		var read [16]byte // occurrences, time
+		if n, err := unix.Read(fd, read[:]); err != nil || n != len(read) {
+			return false
+		}
+		times[i] = binary.NativeEndian.Uint64(read[8:])
 	}
-	before := e.on
-	e.on = binary.NativeEndian.Uint64(read[8:])
-	return e.on > before
+	return times[1] > times[0]
 }
 
 // Close detaches the program from all CPUs.
 func (a *everyCPU) Close() error {
-	for _, event := range a.events {
-		unix.Close(event.fd)
+	for _, fd := range a.events {
+		unix.Close(fd)
 	}
 	clear(a.events)
 	return nil
