@@ -20,8 +20,9 @@ import (
 
 // Spec describes one collector.
 type Spec struct {
-	// Name identifies the collector: its folder, its flag, the "collector"
-	// label of kernscope's own metrics and the prefix of its maps.
+	// Name identifies the collector: its flag, the "collector" label of
+	// kernscope's own metrics and, without dashes, its folder and the prefix
+	// of its maps.
 	Name string
 	// Help says in one sentence what is measured.
 	Help string

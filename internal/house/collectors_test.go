@@ -13,7 +13,8 @@ import (
 
 // checkCollectors finds folders of collector/ that have a kernel half but are
 // not in the list of built-in collectors, entries of the list without a
-// folder, and folders that lack one of their files.
+// folder, and folders that lack one of their files. A folder has its
+// collector's name without dashes, which Go's packages cannot have.
 func checkCollectors(files []file) (complaints []string) {
 	var folders, listed []string
 	for _, f := range files {
@@ -23,7 +24,7 @@ func checkCollectors(files []file) (complaints []string) {
 	}
 	folders = slices.Compact(slices.Sorted(slices.Values(folders)))
 	for _, spec := range builtin.Collectors() {
-		listed = append(listed, spec.Name)
+		listed = append(listed, strings.ReplaceAll(spec.Name, "-", ""))
 	}
 	for _, name := range folders {
 		if !slices.Contains(listed, name) {
