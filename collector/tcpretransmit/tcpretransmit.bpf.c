@@ -1,0 +1,177 @@
+//go:build ignore
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+
+/*
+ * TCP segments that were sent again, in total and per destination, at the two
+ * places where the kernel counts them itself: when it has handed a segment of
+ * a connection, SYN and FIN included, to the network layer once more, and when
+ * a listener has its SYN-ACK. A retransmit may carry many segments at once.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_tracing.h>
+#include "read.bpf.h"
+#include "row.bpf.h"
+
+#define TCPRETRANSMIT_AF_INET6 10
+
+/* An address, or the addresses that share its first bits. */
+struct tcpretransmit_destination {
+	__be32 address[4]; /* IPv4 is ::ffff:a.b.c.d */
+	__u32 bits; /* 128 is the address alone; all zero is the row for what does not fit */
+};
+
+/* Segments that are not under their own address. */
+struct {
+	__u64 addresses_full; /* counted under the address's prefix */
+	__u64 prefixes_full; /* counted under destination="other" */
+} losses;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, __u64);
+} tcpretransmit_total SEC(".maps");
+
+/* Both have their memory from the start: whole networks fail at a time. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 2048);
+	__type(key, struct tcpretransmit_destination);
+	__type(value, __u64);
+} tcpretransmit_addresses SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct tcpretransmit_destination);
+	__type(value, __u64);
+} tcpretransmit_prefixes SEC(".maps");
+
+const __u64 tcpretransmit_zero = 0;
+
+static __always_inline bool tcpretransmit_is_ipv4(const struct tcpretransmit_destination *d)
+{
+	return !d->address[0] && !d->address[1] && d->address[2] == bpf_htonl(0xffff);
+}
+
+/* An IPv6 socket has the peer's address in the one form, mapped if it is IPv4. */
+static __always_inline void tcpretransmit_peer(bool typed, struct sock_common *sk,
+					       struct tcpretransmit_destination *d)
+{
+	d->bits = 128;
+	/* The member is there if the kernel has IPv6. */
+	if (bpf_core_field_exists(sk->skc_v6_daddr) &&
+	    FIELD(typed, sk, skc_family) == TCPRETRANSMIT_AF_INET6) {
+		d->address[0] = FIELD(typed, sk, skc_v6_daddr.in6_u.u6_addr32[0]);
+		d->address[1] = FIELD(typed, sk, skc_v6_daddr.in6_u.u6_addr32[1]);
+		d->address[2] = FIELD(typed, sk, skc_v6_daddr.in6_u.u6_addr32[2]);
+		d->address[3] = FIELD(typed, sk, skc_v6_daddr.in6_u.u6_addr32[3]);
+		return;
+	}
+	d->address[2] = bpf_htonl(0xffff);
+	d->address[3] = FIELD(typed, sk, skc_daddr);
+}
+
+/* What one owner has, as a rule: a /24 of IPv4, a /56 of IPv6. */
+static __always_inline void tcpretransmit_widen(struct tcpretransmit_destination *d)
+{
+	if (tcpretransmit_is_ipv4(d)) {
+		d->address[3] &= bpf_htonl(0xffffff00);
+		d->bits = 96 + 24;
+		return;
+	}
+	d->address[1] &= bpf_htonl(0xffffff00);
+	d->address[2] = d->address[3] = 0;
+	d->bits = 56;
+}
+
+/* The row that still has room: the address's, its prefix's, or the last. */
+static __always_inline __u64 *tcpretransmit_row(struct tcpretransmit_destination *d, __u64 segments)
+{
+	struct tcpretransmit_destination other = {};
+	__u64 *row = row_of(&tcpretransmit_addresses, d, &tcpretransmit_zero);
+
+	if (row)
+		return row;
+	tcpretransmit_widen(d);
+	row = row_of(&tcpretransmit_prefixes, d, &tcpretransmit_zero);
+	if (row) {
+		__sync_fetch_and_add(&losses.addresses_full, segments);
+		return row;
+	}
+	__sync_fetch_and_add(&losses.prefixes_full, segments);
+	return bpf_map_lookup_elem(&tcpretransmit_prefixes, &other);
+}
+
+/* A retransmit from a system call may be interrupted by one from a timer. */
+static __always_inline int tcpretransmit_count(bool typed, struct sock_common *sk, __u64 segments)
+{
+	struct tcpretransmit_destination peer = {};
+	__u32 zero = 0;
+	__u64 *row;
+
+	row = bpf_map_lookup_elem(&tcpretransmit_total, &zero);
+	if (row)
+		__sync_fetch_and_add(row, segments);
+	tcpretransmit_peer(typed, sk, &peer);
+	row = tcpretransmit_row(&peer, segments);
+	if (row)
+		__sync_fetch_and_add(row, segments);
+	return 0;
+}
+
+/*
+ * ad892e912b84 "tcp: trace retransmit failures in tcp_retransmit_skb": since
+ * then the tracepoint also fires for what was not sent, and says so.
+ */
+typedef void (*btf_trace_tcp_retransmit_skb___error)(void *, const struct sock *,
+						     const struct sk_buff *, int);
+
+static __always_inline bool tcpretransmit_failed(__u64 *ctx)
+{
+	if (bpf_core_type_matches(btf_trace_tcp_retransmit_skb___error))
+		return (int)ctx[2];
+	return false;
+}
+
+static __always_inline int tcpretransmit_segment(bool typed, __u64 *ctx)
+{
+	struct sock *sk = (void *)ctx[0];
+	struct tcp_skb_cb *cb = (void *)ctx[1] + bpf_core_field_offset(struct sk_buff, cb);
+
+	if (tcpretransmit_failed(ctx))
+		return 0;
+	return tcpretransmit_count(typed, &sk->__sk_common, FIELD(typed, cb, tcp_gso_segs));
+}
+
+SEC("tp_btf/tcp_retransmit_skb")
+int tcpretransmit_segment_typed(__u64 *ctx)
+{
+	return tcpretransmit_segment(true, ctx);
+}
+
+SEC("raw_tp/tcp_retransmit_skb")
+int tcpretransmit_segment_raw(__u64 *ctx)
+{
+	return tcpretransmit_segment(false, ctx);
+}
+
+/* The peer is the request's: the listener has none. */
+SEC("tp_btf/tcp_retransmit_synack")
+int BPF_PROG(tcpretransmit_synack_typed, struct sock *listener, struct request_sock *request)
+{
+	return tcpretransmit_count(true, &request->__req_common, 1);
+}
+
+SEC("raw_tp/tcp_retransmit_synack")
+int BPF_PROG(tcpretransmit_synack_raw, struct sock *listener, struct request_sock *request)
+{
+	return tcpretransmit_count(false, &request->__req_common, 1);
+}
+
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";
