@@ -10,6 +10,7 @@ import (
 	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/collector/schedlat"
 	"github.com/kernscope/kernscope/collector/syscall"
+	"github.com/kernscope/kernscope/collector/tcpretransmit"
 )
 
 // Collectors are the built-in collectors, by name.
@@ -20,5 +21,6 @@ func Collectors() []collector.Spec {
 		memory.Spec(),
 		schedlat.Spec(),
 		syscall.Spec(),
+		tcpretransmit.Spec(),
 	}
 }
