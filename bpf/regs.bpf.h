@@ -19,9 +19,9 @@ struct pt_regs___arm64_call {
 
 /* By the helper: clang computes addresses in a way that is not allowed on ctx. */
 #define REGS_OF(ctx, x86_name, arm64_index)                                                        \
-	(bpf_core_field_exists(((struct pt_regs___x86_call *)(ctx))->x86_name) ?                   \
-		 BPF_CORE_READ((struct pt_regs___x86_call *)(ctx), x86_name) :                     \
-		 BPF_CORE_READ((struct pt_regs___arm64_call *)(ctx), regs[arm64_index]))
+	(bpf_core_field_exists(((struct pt_regs___x86_call *)(ctx))->x86_name)                     \
+		 ? BPF_CORE_READ((struct pt_regs___x86_call *)(ctx), x86_name)                     \
+		 : BPF_CORE_READ((struct pt_regs___arm64_call *)(ctx), regs[arm64_index]))
 
 #define REGS_ARG1(ctx) REGS_OF(ctx, di, 0)
 #define REGS_ARG3(ctx) REGS_OF(ctx, dx, 2)

@@ -255,7 +255,10 @@ SEC("fexit/filemap_splice_read")
 int BPF_PROG(cachestat_splice_exit, struct file *file, long long *pos, void *pipe,
 	     unsigned long length, unsigned int flags, long ret)
 {
-	return cachestat_read(cachestat_file(true, file->f_mapping), *pos - ret, ret);
+	long long end = 0;
+
+	bpf_probe_read_kernel(&end, sizeof(end), pos);
+	return cachestat_read(cachestat_file(true, file->f_mapping), end - ret, ret);
 }
 
 static __always_inline int cachestat_start(void *ctx)

@@ -71,7 +71,6 @@ func (r *ratio) turn(families []metric.Family) {
 
 // watch ends the ratio's windows until ctx does.
 func (u *unit) watch(ctx context.Context, r *ratio) {
-	u.endWindow(ctx, r)
 	ticker := time.NewTicker(r.spec.Window)
 	defer ticker.Stop()
 	for {

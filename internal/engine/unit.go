@@ -102,6 +102,7 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 	ctx, cancel := context.WithCancel(context.Background())
 	u.unwatch = cancel
 	for _, r := range u.ratios {
+		u.endWindow(ctx, r)
 		u.watchers.Go(func() { u.watch(ctx, r) })
 	}
 	return nil
