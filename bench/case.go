@@ -23,7 +23,8 @@ type Case struct {
 	// Counted is the series in which the collector counts the events.
 	Counted Series
 
-	Textbook        collector.Spec
+	// Textbook may be nil: there is none for the collector.
+	Textbook        *collector.Spec
 	TextbookCounted Series
 
 	Workload newWorkload
@@ -32,7 +33,18 @@ type Case struct {
 	// OnlyInside says that threads of the kernel do so much of the work that
 	// the clock tells nothing, and only the time inside the programs counts.
 	OnlyInside bool
-	Goals      []Goal
+	// Batched says that a program's run may be for several events.
+	Batched bool
+	Goals   []Goal
+}
+
+// variants are those of the case, in the order of their turns.
+func (c *Case) variants() []variant {
+	all := []variant{without, withEmpty, withOurs}
+	if c.Textbook != nil {
+		all = append(all, withTextbook)
+	}
+	return all
 }
 
 // Goal is a limit for what a collector costs.

@@ -55,7 +55,7 @@ func bench(ctx context.Context, effort Effort, output string) error {
 	if err != nil {
 		return err
 	}
-	r := &Report{Machine: machine, Date: begin, Effort: effort, Quick: effort.Divisor > 1}
+	r := &Report{Unmeasured: Unmeasured(), Machine: machine, Date: begin, Effort: effort, Quick: effort.Divisor > 1}
 	if err := r.measure(ctx, questions, Cases()); err != nil {
 		return err
 	}

@@ -41,6 +41,15 @@ type Result struct {
 	Turns, Repeated int
 }
 
+// trial is a case under way.
+type trial struct {
+	machine *kernel.Machine
+	c       *Case
+	load    workload
+	taken   []string // the programs that the collector takes on this machine
+	result  Result
+}
+
 // measure lets the variants of a case take turns, so that what else the
 // machine does meets all of them alike: first in rounds by the clock, then in
 // rounds by the kernel's statistics, which cost time themselves.
@@ -50,37 +59,70 @@ func measure(ctx context.Context, machine *kernel.Machine, c *Case, effort Effor
 		return nil, fmt.Errorf("starting the workload: %w", err)
 	}
 	defer load.close()
-	r := &Result{Case: c}
+	t := &trial{machine: machine, c: c, load: load, result: Result{Case: c}}
+	if err := t.look(); err != nil {
+		return nil, err
+	}
 	n := c.Events / effort.Divisor
 	if !c.OnlyInside {
-		for range effort.Rounds {
-			for v := range variants {
-				t, err := r.turn(ctx, machine, load, v, n)
-				if err != nil {
-					return nil, fmt.Errorf("%s: %w", v, err)
-				}
-				r.PerEvent[v] = append(r.PerEvent[v], float64(t.took.Nanoseconds())/float64(n))
-			}
+		if err := t.byClock(ctx, effort.Rounds, n); err != nil {
+			return nil, err
 		}
 	}
+	if err := t.byStatistics(ctx, effort.StatRounds, n); err != nil {
+		return nil, fmt.Errorf("with statistics: %w", err)
+	}
+	return &t.result, nil
+}
+
+// look finds out which programs the collector takes.
+func (t *trial) look() error {
+	a, err := t.attach(withOurs)
+	if err != nil {
+		return fmt.Errorf("attaching: %w", err)
+	}
+	defer a.close()
+	for _, hook := range a.engine.States()[0].Hooks {
+		if hook.Program != "" {
+			t.taken = append(t.taken, hook.Program)
+		}
+	}
+	return nil
+}
+
+func (t *trial) byClock(ctx context.Context, rounds, n int) error {
+	r := &t.result
+	for range rounds {
+		for _, v := range t.c.variants() {
+			seen, err := t.exactTurn(ctx, v, n)
+			if err != nil {
+				return fmt.Errorf("%s: %w", v, err)
+			}
+			r.PerEvent[v] = append(r.PerEvent[v], float64(seen.took.Nanoseconds())/float64(n))
+		}
+	}
+	return nil
+}
+
+func (t *trial) byStatistics(ctx context.Context, rounds, n int) error {
 	statistics, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
 	if err != nil {
-		return nil, fmt.Errorf("switching on BPF statistics: %w", err)
+		return fmt.Errorf("switching them on: %w", err)
 	}
 	defer statistics.Close()
-	for range effort.StatRounds {
-		for v := withEmpty; v < variants; v++ {
-			t, err := r.turn(ctx, machine, load, v, n)
+	for range rounds {
+		for _, v := range t.c.variants()[withEmpty:] {
+			seen, err := t.exactTurn(ctx, v, n)
 			if err == nil {
-				err = r.addPrograms(v, t.programs, n)
+				err = t.result.addPrograms(v, seen.programs, n)
 			}
 			if err != nil {
-				return nil, fmt.Errorf("%s, with statistics: %w", v, err)
+				return fmt.Errorf("%s: %w", v, err)
 			}
 		}
-		r.Events += float64(n)
+		t.result.Events += float64(n)
 	}
-	return r, nil
+	return nil
 }
 
 // addPrograms adds what the programs of a variant did in a turn of n events.
@@ -95,15 +137,15 @@ func (r *Result) addPrograms(v variant, programs map[string]program, n int) erro
 		all.Runs += p.Runs
 		all.Seconds += p.Seconds
 	}
-	if all.Runs < float64(n) {
+	if all.Runs == 0 || !r.Case.Batched && all.Runs < float64(n) {
 		return fmt.Errorf("programs ran %.0f times for %d events", all.Runs, n)
 	}
 	r.Inside[v] = append(r.Inside[v], all.Seconds*1e9/float64(n))
 	return nil
 }
 
-// turned is what a variant's turn yielded.
-type turned struct {
+// seen is what a turn of a variant showed.
+type seen struct {
 	took     time.Duration
 	programs map[string]program
 }
@@ -116,57 +158,59 @@ var errCount = errors.New("wrong count")
 // turn's time is not that of its events.
 const patience = 3
 
-func (r *Result) turn(ctx context.Context, machine *kernel.Machine, load workload, v variant, n int) (turned, error) {
+// exactTurn is a turn whose count is right.
+func (t *trial) exactTurn(ctx context.Context, v variant, n int) (seen, error) {
 	for try := 0; ; try++ {
-		r.Turns++
-		t, err := turn(ctx, machine, r.Case, load, v, n)
+		t.result.Turns++
+		s, err := t.turn(ctx, v, n)
 		if !errors.Is(err, errCount) || try == patience {
-			return t, err
+			return s, err
 		}
-		r.Repeated++
+		t.result.Repeated++
 	}
 }
 
 // turn attaches a variant, makes n events, and detaches it. It is an error if
 // the variant did not count them.
-func turn(ctx context.Context, machine *kernel.Machine, c *Case, load workload, v variant, n int) (turned, error) {
-	var t turned
-	a, err := attach(machine, c, v, load.labels())
+func (t *trial) turn(ctx context.Context, v variant, n int) (seen, error) {
+	var s seen
+	a, err := t.attach(v)
 	if err != nil {
-		return t, fmt.Errorf("attaching: %w", err)
+		return s, fmt.Errorf("attaching: %w", err)
 	}
 	defer a.close()
-	if _, err := load.run(n / 8); err != nil { // caches get warm, rows are made
-		return t, err
+	if _, err := t.load.run(n / 8); err != nil { // caches get warm, rows are made
+		return s, err
 	}
 	// What the machine counts encloses what the variant counts, which
-	// encloses the workload.
-	totalBefore, err := load.total()
-	if err != nil {
-		return t, err
+	// encloses the workt.load.
+	totalBefore, err := t.load.total()
+	bounded := !errors.Is(err, errNoTotal)
+	if err != nil && bounded {
+		return s, err
 	}
 	before, err := a.read(ctx)
 	if err != nil {
-		return t, err
+		return s, err
 	}
-	if t.took, err = load.run(n); err != nil {
-		return t, err
+	if s.took, err = t.load.run(n); err != nil {
+		return s, err
 	}
 	after, err := a.read(ctx)
 	if err != nil {
-		return t, err
+		return s, err
 	}
-	totalAfter, err := load.total()
-	if err != nil {
-		return t, err
+	totalAfter, err := t.load.total()
+	if err != nil && bounded {
+		return s, err
 	}
-	seen, most := after.events-before.events, totalAfter-totalBefore
-	if a.counts != nil && (seen < uint64(n) || seen > most) {
-		return t, fmt.Errorf("%w: %d events where there were %d to %d", errCount, seen, n, most)
+	counted, most := after.events-before.events, totalAfter-totalBefore
+	if a.counts != nil && (counted < uint64(n) || bounded && counted > most) {
+		return s, fmt.Errorf("%w: %d events where there were %d to %d", errCount, counted, n, most)
 	}
-	t.programs = after.programs
+	s.programs = after.programs
 	for name, p := range before.programs {
-		t.programs[name] = program{Runs: t.programs[name].Runs - p.Runs, Seconds: t.programs[name].Seconds - p.Seconds}
+		s.programs[name] = program{Runs: s.programs[name].Runs - p.Runs, Seconds: s.programs[name].Seconds - p.Seconds}
 	}
-	return t, nil
+	return s, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"text/template"
 	"time"
@@ -14,15 +15,18 @@ import (
 
 // Report is everything a run found, as docs/OVERHEAD.md shows it.
 type Report struct {
-	Machine  Machine
-	Date     time.Time
-	Took     time.Duration
-	Quick    bool
-	Effort   Effort
-	Results  []*Result
-	Skipped  []Skip
-	Scrape   *Scrape
-	Exporter *Exporter
+	Machine Machine
+	Date    time.Time
+	Took    time.Duration
+	Quick   bool
+	Effort  Effort
+	Results []*Result
+	// Skipped are cases this machine cannot run, Unmeasured collectors without
+	// one, with the reason.
+	Skipped    []Skip
+	Unmeasured map[string]string
+	Scrape     *Scrape
+	Exporter   *Exporter
 }
 
 // Skip is a case that this machine cannot run.
@@ -49,14 +53,14 @@ func (r *Report) write(w io.Writer) error {
 	page, err := template.New("overhead").Funcs(template.FuncMap{
 		"q":      quantile,
 		"median": median,
-		"ns":     func(v float64) string { return fmt.Sprintf("%.0f", v) },
-		"ns1":    func(v float64) string { return fmt.Sprintf("%.1f", v) },
-		"ms":     func(ns float64) string { return fmt.Sprintf("%.2f", ns/1e6) },
-		"mb":     func(bytes float64) string { return fmt.Sprintf("%.1f", bytes/1e6) },
-		"kb":     func(bytes float64) string { return fmt.Sprintf("%.0f", bytes/1e3) },
+		"ns":     func(v float64) string { return number("%.0f", v) },
+		"ns1":    func(v float64) string { return number("%.1f", v) },
+		"ratio":  func(a, b float64) string { return number("%.2f×", a/b) },
+		"per":    func(a, b float64) string { return number("%.2f", a/b) },
+		"ms":     func(ns float64) string { return number("%.2f", ns/1e6) },
+		"mb":     func(bytes float64) string { return number("%.1f", bytes/1e6) },
+		"kb":     func(bytes float64) string { return number("%.0f", bytes/1e3) },
 		"float":  func(n int64) float64 { return float64(n) },
-		"div":    func(a, b float64) float64 { return a / b },
-		"mul":    func(a, b float64) float64 { return a * b },
 		"list":   func(v ...variant) []variant { return v },
 		"sum": func(m map[string]float64) float64 {
 			var sum float64
@@ -70,6 +74,14 @@ func (r *Report) write(w io.Writer) error {
 		return err
 	}
 	return page.Execute(w, r)
+}
+
+// number writes a number, and a dash for one that there is not.
+func number(format string, v float64) string {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return "–"
+	}
+	return fmt.Sprintf(format, v)
 }
 
 // Verdicts are the goals of all cases and of the process.

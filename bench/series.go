@@ -45,8 +45,11 @@ func (s Series) by(label string, families []metric.Family) map[string]float64 {
 				continue
 			}
 			value, key := sample.Value, ""
-			if sample.Hist != nil {
+			switch {
+			case sample.Hist != nil:
 				value = float64(sample.Hist.Count())
+			case sample.Linear != nil:
+				value = float64(sample.Linear.Count())
 			}
 			if at >= 0 {
 				key = sample.Labels[at]

@@ -64,3 +64,6 @@ func (r *Result) Cost(v variant) float64 {
 
 // NetRun is the net time of one run of a program, in ns.
 func (r *Result) NetRun(p program) float64 { return p.Seconds*1e9/p.Runs - r.PerRun() }
+
+// Rare says that a program ran too seldom for its time to mean anything.
+func (r *Result) Rare(p program) bool { return p.Runs < r.Events/100 }

@@ -23,32 +23,27 @@ type attached struct {
 	counts *Series        // of the workload's events; nil if it counts none
 }
 
-// attach attaches a variant of a case by the engine, as the exporter does. The
-// labels are those of the workload's events.
-func attach(machine *kernel.Machine, c *Case, v variant, labels map[string]string) (*attached, error) {
-	var spec collector.Spec
-	var counts *Series
+// attach attaches a variant by the engine, as the exporter does.
+func (t *trial) attach(v variant) (*attached, error) {
+	spec, counts := t.c.Spec, t.c.Counted.with(t.load.labels())
 	switch v {
 	case without:
 		return &attached{}, nil
 	case withEmpty:
-		spec = emptied(c.Spec)
-	case withOurs:
-		spec, counts = c.Spec, c.Counted.with(labels)
+		spec, counts = emptied(spec, t.taken), nil
 	case withTextbook:
-		spec, counts = c.Textbook, c.TextbookCounted.with(labels)
+		spec, counts = *t.c.Textbook, t.c.TextbookCounted.with(t.load.labels())
 	}
-	a := &attached{engine: newEngine(machine, []collector.Spec{spec}, c.Options), counts: counts}
-	switch s := a.engine.States()[0]; s.Status {
-	case engine.Running:
-		return a, nil
-	case engine.Unsupported:
-		a.close()
+	e := newEngine(t.machine, []collector.Spec{spec}, t.c.Options)
+	s := e.States()[0]
+	if s.Status == engine.Running {
+		return &attached{engine: e, counts: counts}, nil
+	}
+	e.Close()
+	if s.Status == engine.Unsupported {
 		return nil, fmt.Errorf("%w: %s", errUnsupported, s.Reason)
-	default:
-		a.close()
-		return nil, fmt.Errorf("%s is %s: %s", s.Collector, s.Status, s.Reason)
 	}
+	return nil, fmt.Errorf("%s is %s: %s", s.Collector, s.Status, s.Reason)
 }
 
 // errUnsupported says that this machine lacks what a collector needs.
@@ -109,8 +104,9 @@ func (a *attached) read(ctx context.Context) (reading, error) {
 	return r, nil
 }
 
-// emptied is the collector with programs that do nothing.
-func emptied(spec collector.Spec) collector.Spec {
+// emptied is the collector with the programs that it takes on this machine,
+// which do nothing.
+func emptied(spec collector.Spec, taken []string) collector.Spec {
 	load := spec.Load
 	spec.Load = func() (*ebpf.CollectionSpec, error) {
 		obj, err := load()
@@ -122,6 +118,9 @@ func emptied(spec collector.Spec) collector.Spec {
 		}
 		return obj, nil
 	}
-	spec.Maps, spec.Metrics = nil, nil
+	spec.Hooks, spec.Maps, spec.Metrics = nil, nil, nil
+	for _, p := range taken {
+		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Programs: []string{p}})
+	}
 	return spec
 }

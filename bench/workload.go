@@ -3,6 +3,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -17,12 +18,16 @@ type workload interface {
 	// workload says of which clock.
 	run(n int) (time.Duration, error)
 	// total is how many such events there ever were, whoever made them: a
-	// right count of a while is at most its increase.
+	// right count of a while is at most its increase. Where nobody else
+	// counts them the error is errNoTotal.
 	total() (uint64, error)
 	// labels are those of the events, in series that have them.
 	labels() map[string]string
 	close() error
 }
+
+// errNoTotal says that a count has no upper bound.
+var errNoTotal = errors.New("nobody else counts these events")
 
 // newWorkload starts a workload, whose methods are called from one goroutine.
 type newWorkload func() (workload, error)

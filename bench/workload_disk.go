@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,37 +15,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const (
-	diskBytes   = 16 << 20
-	diskRequest = 4 << 10
-	diskDepth   = 64 // requests at a time
-)
+const diskDepth = 64 // requests at a time
 
 // requests reads from a loop device in memory, past the page cache, many
 // requests at a time. Half of the work is done by threads of the kernel, so
 // the clock is the wall's.
 type requests struct {
-	device, file *os.File
-	queue        *asyncReads
+	device *os.File
+	queue  *asyncReads
 }
 
 func newRequests() (workload, error) {
-	// Memory: a file on a disk would be seen as I/O to that disk, too.
-	file, err := os.CreateTemp("/dev/shm", "kernscope-bench")
+	device, err := loopDevice(unix.O_DIRECT)
 	if err != nil {
 		return nil, err
 	}
-	defer os.Remove(file.Name())
-	device, err := loopDevice(file)
-	if err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	r := &requests{device: device, file: file}
+	r := &requests{device: device}
 	// Through a scheduler, as disks have it by default, requests are both
 	// inserted and issued. Neighbours must not become one.
 	for name, value := range map[string]string{"scheduler": "mq-deadline", "nomerges": "2"} {
-		path := filepath.Join("/sys/block", filepath.Base(device.Name()), "queue", name)
-		if err := os.WriteFile(path, []byte(value), 0); err != nil {
+		if err := os.WriteFile(filepath.Join(block(device), "queue", name), []byte(value), 0); err != nil {
 			return nil, errors.Join(err, r.close())
 		}
 	}
@@ -52,38 +42,6 @@ func newRequests() (workload, error) {
 		return nil, errors.Join(err, r.close())
 	}
 	return r, nil
-}
-
-// loopDevice makes a block device of a file; it goes when it is closed.
-func loopDevice(backing *os.File) (*os.File, error) {
-	if _, err := backing.Write(make([]byte, diskBytes)); err != nil {
-		return nil, err
-	}
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer control.Close()
-	for range 100 { // another process may be faster
-		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return nil, fmt.Errorf("asking for a free loop device: %w", err)
-		}
-		device, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", number), os.O_RDWR|unix.O_DIRECT, 0)
-		if err != nil {
-			return nil, err
-		}
-		config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: diskRequest}
-		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
-		if err = unix.IoctlLoopConfigure(int(device.Fd()), &config); err == nil {
-			return device, nil
-		}
-		device.Close()
-		if !errors.Is(err, unix.EBUSY) {
-			return nil, fmt.Errorf("setting up %s: %w", device.Name(), err)
-		}
-	}
-	return nil, errors.New("found no free loop device")
 }
 
 func (r *requests) run(n int) (time.Duration, error) {
@@ -97,14 +55,14 @@ func (r *requests) run(n int) (time.Duration, error) {
 }
 
 func (r *requests) total() (uint64, error)    { return reads(r.device) }
-func (r *requests) labels() map[string]string { return device(r.device) }
+func (r *requests) labels() map[string]string { return onDevice(r.device) }
 
 func (r *requests) close() error {
 	var errs error
 	if r.queue != nil {
 		errs = r.queue.close()
 	}
-	return errors.Join(errs, r.device.Close(), r.file.Close())
+	return errors.Join(errs, r.device.Close())
 }
 
 // bios reads from a compressed disk in memory (zram), whose driver takes bios
@@ -118,8 +76,11 @@ type bios struct {
 const zramControl = "/sys/class/zram-control/"
 
 func newBios() (workload, error) {
+	_ = exec.Command("modprobe", "zram").Run() // it may be built in
 	added, err := os.ReadFile(zramControl + "hot_add")
-	if err != nil {
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: it has no zram", errUnsupported)
+	} else if err != nil {
 		return nil, fmt.Errorf("adding a zram device: %w", err)
 	}
 	b := &bios{number: strings.TrimSpace(string(added))}
@@ -148,7 +109,7 @@ func (b *bios) run(n int) (time.Duration, error) {
 }
 
 func (b *bios) total() (uint64, error)    { return reads(b.device) }
-func (b *bios) labels() map[string]string { return device(b.device) }
+func (b *bios) labels() map[string]string { return onDevice(b.device) }
 
 func (b *bios) close() error {
 	var errs error
@@ -159,21 +120,4 @@ func (b *bios) close() error {
 		errs = errors.Join(errs, b.device.Close())
 	}
 	return errors.Join(errs, os.WriteFile(zramControl+"hot_remove", []byte(b.number), 0))
-}
-
-// reads is the kernel's own count of a device's completed reads.
-func reads(device *os.File) (uint64, error) {
-	stat, err := os.ReadFile(filepath.Join("/sys/block", filepath.Base(device.Name()), "stat"))
-	if err != nil {
-		return 0, err
-	}
-	fields := strings.Fields(string(stat))
-	if len(fields) == 0 {
-		return 0, fmt.Errorf("%s has no statistics", device.Name())
-	}
-	return strconv.ParseUint(fields[0], 10, 64)
-}
-
-func device(file *os.File) map[string]string {
-	return map[string]string{"device": filepath.Base(file.Name())}
 }

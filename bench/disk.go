@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// The devices of the workloads.
+const (
+	diskBytes   = 16 << 20
+	diskRequest = 4 << 10 // and the size of their sectors
+)
+
+// loopDevice makes a block device in memory and opens it with more flags. It
+// goes when it is closed.
+func loopDevice(flags int) (*os.File, error) {
+	// In memory, because a file on a disk would be I/O to that disk, too.
+	backing, err := os.CreateTemp("/dev/shm", "kernscope-bench")
+	if err != nil {
+		return nil, err
+	}
+	defer backing.Close() // the device keeps it
+	defer os.Remove(backing.Name())
+	if _, err := backing.Write(make([]byte, diskBytes)); err != nil {
+		return nil, err
+	}
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: it has no loop devices", errUnsupported)
+	} else if err != nil {
+		return nil, err
+	}
+	defer control.Close()
+	for range 100 { // another process may be faster
+		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			return nil, fmt.Errorf("asking for a free loop device: %w", err)
+		}
+		device, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", number), os.O_RDWR|flags, 0)
+		if err != nil {
+			return nil, err
+		}
+		config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: diskRequest}
+		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
+		if err = unix.IoctlLoopConfigure(int(device.Fd()), &config); err == nil {
+			return device, nil
+		}
+		device.Close()
+		if !errors.Is(err, unix.EBUSY) {
+			return nil, fmt.Errorf("setting up %s: %w", device.Name(), err)
+		}
+	}
+	return nil, errors.New("found no free loop device")
+}
+
+// block is a device's folder in sysfs.
+func block(device *os.File) string {
+	return filepath.Join("/sys/block", filepath.Base(device.Name()))
+}
+
+// reads is the kernel's own count of a device's completed reads.
+func reads(device *os.File) (uint64, error) {
+	stat, err := os.ReadFile(filepath.Join(block(device), "stat"))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(stat))
+	if len(fields) == 0 {
+		return 0, fmt.Errorf("%s has no statistics", device.Name())
+	}
+	return strconv.ParseUint(fields[0], 10, 64)
+}
+
+// onDevice are the labels of the I/O of a device.
+func onDevice(device *os.File) map[string]string {
+	return map[string]string{"device": filepath.Base(device.Name())}
+}
