@@ -25,7 +25,7 @@ open_archive() {
 	# fail; what counts is whether the package is found afterwards.
 	write_sources "$machine_keyring" "$suite" >"$dir/sources.list"
 	apt-get "${apt_options[@]}" update >"$log" 2>&1 || true
-	if grep -q NO_PUBKEY "$log"; then
+	if grep -q 'is not signed' "$log"; then
 		newer_keyring "$dir"
 		write_sources "$dir/keyring.gpg" "$suite" >"$dir/sources.list"
 		apt-get "${apt_options[@]}" update >"$log" 2>&1 || true
@@ -80,10 +80,13 @@ newer_keyring() {
 	write_sources "$machine_keyring" "${suites[@]}" >"$dir/sources.list"
 	apt-get "${apt_options[@]}" update >"$dir/keyring.log" 2>&1 || true
 	(cd "$dir" && apt-get "${apt_options[@]}" -qq download debian-archive-keyring) ||
-		die "no Debian keyring found that this machine can verify: $(grep '^E:' "$dir/keyring.log")"
+		die "no Debian keyring found that this machine can verify: $(complaints "$dir/keyring.log")"
 	dpkg-deb -x "$dir"/debian-archive-keyring_*.deb "$dir/keyring"
 	cp "$dir/keyring/usr/share/keyrings/debian-archive-keyring.gpg" "$dir/keyring.gpg"
 }
+
+# complaints LOG prints the errors and warnings of apt, of any version.
+complaints() { grep -E '^(E|W|Error|Warning): ' "$1" || echo 'no errors'; }
 
 # has_package PACKAGE [VERSION] answers by its exit status.
 has_package() {

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables
 #
-# The initramfs: a static busybox, the modules that reach the host's file
-# system, and guest/init.
+# The initramfs: a static busybox, guest/init, the modules that reach the host's
+# file system, and those that udev would load, which is not there.
 
-boot_modules=(virtio_pci virtio_console 9pnet_virtio 9p overlay configfs)
+boot_modules=(virtio_pci virtio_console 9pnet_virtio 9p overlay configfs sd_mod)
 
 # initramfs_path DIR names the initramfs of the kernel in DIR after all that
 # goes into it, so a change makes a new one.
