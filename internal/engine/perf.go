@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -73,17 +74,26 @@ func (a *everyCPU) open(cpu int) (fd int, err error) {
 	return fd, nil
 }
 
-// isOn says whether an event is on: then its time, in ns, runs.
+// isOn says whether an event is on: then its time runs. Where the kernel's clock
+// is coarse it stands still for up to a tick, 10 ms.
 func isOn(fd int) bool {
-	var times [2]uint64
-	for i := range times {
-		var read [16]byte // occurrences, time
-		if n, err := unix.Read(fd, read[:]); err != nil || n != len(read) {
-			return false
+	first, err := timeOn(fd)
+	for begin := time.Now(); err == nil && time.Since(begin) < 20*time.Millisecond; time.Sleep(time.Millisecond) {
+		var now uint64
+		if now, err = timeOn(fd); err == nil && now > first {
+			return true
 		}
-		times[i] = binary.NativeEndian.Uint64(read[8:])
 	}
-	return times[1] > times[0]
+	return false
+}
+
+// timeOn is how long an event has been on, in ns.
+func timeOn(fd int) (uint64, error) {
+	var read [16]byte // occurrences, time
+	if _, err := unix.Read(fd, read[:]); err != nil {
+		return 0, err
+	}
+	return binary.NativeEndian.Uint64(read[8:]), nil
 }
 
 // Close detaches the program from all CPUs.
