@@ -177,7 +177,8 @@ func TestRootWithoutPrivileges(t *testing.T) {
 	}
 }
 
-// TestKernelWithoutTypes hides the kernel's type information.
+// TestKernelWithoutTypes hides the kernel's type information, under /sys alone:
+// in a chroot, / is no mount.
 func TestKernelWithoutTypes(t *testing.T) {
 	kerneltest.Open(t)
 	types, err := os.ReadFile("/sys/kernel/btf/vmlinux")
@@ -188,7 +189,8 @@ func TestKernelWithoutTypes(t *testing.T) {
 	if err := os.WriteFile(file, types, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	hidden := []string{"unshare", "--mount", "sh", "-c", `mount -t tmpfs none /sys/kernel/btf && exec "$@"`, "sh"}
+	hidden := []string{"unshare", "--mount", "--propagation", "unchanged", "sh", "-c",
+		`mount --make-rprivate /sys && mount -t tmpfs none /sys/kernel/btf && exec "$@"`, "sh"}
 
 	p := startUnder(t, hidden, "serve", "schedlat")
 	if code, stderr := p.wait(); code != exitFailure || !strings.Contains(lastLine(stderr), "--btf=FILE") {
