@@ -189,7 +189,7 @@ int memory_minor(void *ctx)
 /* Perf's events come with preemption off, one at a time on a CPU. */
 static __always_inline int memory_count_process(enum memory_fault fault)
 {
-	struct memory_process key = { .fault = fault };
+	struct memory_process key = {.fault = fault};
 	__u64 *count;
 
 	/* Some kernels leave alone what is behind the NUL: here it is zero. */
@@ -240,4 +240,5 @@ int BPF_PROG(memory_allocate, struct page *page, unsigned int order)
 	return 0;
 }
 
-char LICENSE[] SEC("license") = "Dual BSD/GPL";
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";

@@ -51,9 +51,9 @@ func TestManyNames(t *testing.T) {
 	if rows < 500 || rows > 1024 {
 		t.Errorf("%d names have a row, the table is for 1024", rows)
 	}
-	const lost = "kernscope_lost_events_total"
+	const events = "kernscope_lost_events_total"
 	labels := []string{"collector=memory", "reason=process_table_full"}
-	if n := uint64(after.Value(lost, labels...)); n < got.minor-own {
+	if n := uint64(after.Value(events, labels...)); n < got.minor-own {
 		t.Errorf("%d faults are said to be in other, %d have no row", n, got.minor-own)
 	}
 }
@@ -128,7 +128,7 @@ func TestSwap(t *testing.T) {
 	before := kerneltest.Read(t, e)
 	got := as(t, "swapper", func() time.Duration { return write(m) })
 	after := kerneltest.Read(t, e)
-	after.Lost(t)
+	lost(t, before, after)
 	if got.major < pages*9/10 {
 		t.Fatalf("%d major faults of %d pages swapped out: the test shows nothing", got.major, pages)
 	}

@@ -118,7 +118,7 @@ func TestAllocations(t *testing.T) {
 	innerGrowth := kernelCounts(t).since(inner)
 	after := kerneltest.Read(t, e)
 	outerGrowth := kernelCounts(t).since(outer)
-	after.Lost(t)
+	lost(t, before, after)
 
 	old, now := before[orders+"{}"].Linear, after[orders+"{}"].Linear
 	if old == nil || now == nil || now.Highest != 10 {
