@@ -34,6 +34,8 @@ type Spec struct {
 	Hooks []Hook
 	// Constants are the C variables whose value depends on the machine.
 	Constants []Constant
+	// Tables are the C arrays that are indexed by a system call's number.
+	Tables []SyscallTable
 	// Options are the collector's own switches.
 	Options []Option
 	// Maps describes maps that need more than their definition in C.
@@ -96,6 +98,18 @@ type Constant struct {
 	Enumerator string
 	// Otherwise is the variable's value on kernels without the enumerator.
 	Otherwise uint32
+}
+
+// SyscallTable is a "const volatile" C array of bytes, indexed by the number of
+// a system call, that is set before load. A call that the architecture does not
+// have is left out.
+type SyscallTable struct {
+	// Variable is the name in C.
+	Variable string
+	// Values are the elements by the call's name; the others are zero.
+	Values map[string]uint8
+	// Compat means the numbers that 32-bit programs use.
+	Compat bool
 }
 
 // Option is a switch of one collector, off by default, given on the command

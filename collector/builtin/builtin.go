@@ -7,6 +7,7 @@ import (
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/cachestat"
 	"github.com/kernscope/kernscope/collector/diskio"
+	"github.com/kernscope/kernscope/collector/fileops"
 	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/collector/schedlat"
 	"github.com/kernscope/kernscope/collector/syscall"
@@ -18,6 +19,7 @@ func Collectors() []collector.Spec {
 	return []collector.Spec{
 		cachestat.Spec(),
 		diskio.Spec(),
+		fileops.Spec(),
 		memory.Spec(),
 		schedlat.Spec(),
 		syscall.Spec(),

@@ -18,6 +18,7 @@ import (
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/label"
 )
 
 // C variables that the engine sets in every object that has them.
@@ -65,6 +66,11 @@ func configure(spec collector.Spec, obj *ebpf.CollectionSpec, cfg *Config) error
 			return err
 		}
 	}
+	for _, t := range spec.Tables {
+		if err := setTable(obj, t); err != nil {
+			return err
+		}
+	}
 	for _, o := range spec.Options {
 		if o.Variable == "" {
 			continue
@@ -78,6 +84,29 @@ func configure(spec collector.Spec, obj *ebpf.CollectionSpec, cfg *Config) error
 		}
 	}
 	return nil
+}
+
+func setTable(obj *ebpf.CollectionSpec, t collector.SyscallTable) error {
+	v := obj.Variables[t.Variable]
+	if v == nil {
+		return fmt.Errorf("the object has no variable %s", t.Variable)
+	}
+	number := label.SyscallNumber
+	if t.Compat {
+		number = label.CompatSyscallNumber
+	}
+	table := make([]byte, v.Size())
+	for name, value := range t.Values {
+		n, ok := number(name)
+		if !ok {
+			continue
+		}
+		if int(n) >= len(table) {
+			return fmt.Errorf("%s has %d elements, and the number of %s is %d", t.Variable, len(table), name, n)
+		}
+		table[n] = value
+	}
+	return v.Set(table)
 }
 
 // load brings the object into the kernel, without attaching it.

@@ -23,11 +23,17 @@ func CompatSyscall() Decoder {
 
 // SyscallNumber returns the number of a system call of the machine's own ABI,
 // and whether there is one of that name.
-func SyscallNumber(name string) (uint32, bool) {
+func SyscallNumber(name string) (uint32, bool) { return number(nativeSyscalls[:], name) }
+
+// CompatSyscallNumber returns the number by which 32-bit programs know a system
+// call, and whether there is one of that name.
+func CompatSyscallNumber(name string) (uint32, bool) { return number(compatSyscalls[:], name) }
+
+func number(names []string, name string) (uint32, bool) {
 	if name == "" { // what the gaps of the table hold
 		return 0, false
 	}
-	i := slices.Index(nativeSyscalls[:], name)
+	i := slices.Index(names, name)
 	return uint32(max(i, 0)), i >= 0
 }
 

@@ -1,0 +1,92 @@
+//go:build ignore
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+
+/*
+ * System calls that open, read or write, by the name of the thread that makes
+ * them, counted as they enter the kernel. Which calls do what is set by the
+ * loader, for both ABIs of the machine.
+ */
+#include "vmlinux.h"
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+#include "abi.bpf.h"
+#include "row.bpf.h"
+
+/* By number: bit 0 opens, bit 1 reads, bit 2 writes. */
+const volatile __u8 cfg_native[SYSCALL_NUMBERS];
+const volatile __u8 cfg_compat[SYSCALL_NUMBERS];
+
+enum fileops_operation {
+	FILEOPS_OPEN,
+	FILEOPS_READ,
+	FILEOPS_WRITE,
+};
+
+struct fileops_key {
+	char process[16];
+	enum fileops_operation operation;
+};
+
+struct {
+	__u64 map_full; /* counted under process="other" */
+} losses;
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, struct fileops_key);
+	__type(value, __u64);
+} fileops_calls SEC(".maps");
+
+const __u64 fileops_zero = 0;
+
+static __always_inline void fileops_add(struct fileops_key *key)
+{
+	__u64 *count = row_of(&fileops_calls, key, &fileops_zero);
+	struct fileops_key other = { .operation = key->operation };
+
+	if (!count) {
+		__sync_fetch_and_add(&losses.map_full, 1);
+		count = bpf_map_lookup_elem(&fileops_calls, &other);
+	}
+	if (count)
+		(*count)++;
+}
+
+static __always_inline int fileops_count(__u64 number)
+{
+	struct fileops_key key = {};
+	__u8 does;
+
+	if (number >= SYSCALL_NUMBERS || !(cfg_native[number] | cfg_compat[number]))
+		return 0;
+	does = syscall_is_compat() ? cfg_compat[number] : cfg_native[number];
+	if (!does)
+		return 0;
+	/* The key is zeroed: some kernels leave what follows the name's end. */
+	bpf_get_current_comm(key.process, sizeof(key.process));
+	for (int operation = FILEOPS_OPEN; operation <= FILEOPS_WRITE; operation++) {
+		if (!(does & 1 << operation))
+			continue;
+		key.operation = operation;
+		fileops_add(&key);
+	}
+	return 0;
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(fileops_enter_typed, struct pt_regs *regs, long number)
+{
+	return fileops_count(number);
+}
+
+SEC("raw_tp/sys_enter")
+int BPF_PROG(fileops_enter_raw, struct pt_regs *regs, long number)
+{
+	return fileops_count(number);
+}
+
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package fileops counts opens, reads and writes by process name. The README
+// beside it says what is counted and what is not.
+package fileops
+
+import (
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" fileops fileops.bpf.c -- -I../../bpf
+
+// The bits of the tables by system call.
+const (
+	opens  = 1 << 0
+	reads  = 1 << 1
+	writes = 1 << 2
+)
+
+// does says which system calls open, read or write, on all architectures and
+// in both ABIs; a call that moves data from one file to another does two.
+func does() map[string]uint8 {
+	return map[string]uint8{
+		"open": opens, "openat": opens, "openat2": opens, "creat": opens, "open_by_handle_at": opens,
+		"read": reads, "pread64": reads, "readv": reads, "preadv": reads, "preadv2": reads,
+		"write": writes, "pwrite64": writes, "writev": writes, "pwritev": writes, "pwritev2": writes,
+		"sendfile": reads | writes, "sendfile64": reads | writes, "splice": reads | writes, "copy_file_range": reads | writes,
+	}
+}
+
+// Spec describes the collector.
+func Spec() collector.Spec {
+	return collector.Spec{
+		Name:  "fileops",
+		Help:  "Opens, reads and writes by process name",
+		Port:  9109,
+		Load:  loadFileops,
+		Hooks: []collector.Hook{{Name: "entry of a system call", Programs: []string{"fileops_enter_typed", "fileops_enter_raw"}}},
+		Tables: []collector.SyscallTable{
+			{Variable: "cfg_native", Values: does()},
+			{Variable: "cfg_compat", Values: does(), Compat: true},
+		},
+		Maps: []collector.Map{{Name: "fileops_calls", Other: "operation"}},
+		Metrics: []collector.Metric{{
+			Name: "ebpf_file_ops_total", Kind: collector.Counter, Map: "fileops_calls",
+			Help: "System calls that open, read or write, tried or done, by the name of the thread; what io_uring and mapped memory do is not in it.",
+			Labels: []collector.Label{
+				{Name: "process", Field: "process", As: label.String},
+				{Name: "operation", Field: "operation"},
+			},
+		}},
+	}
+}
