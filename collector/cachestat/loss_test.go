@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cachestat
+
+import (
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+// sparse makes a file of so many pages, none of them on the disk or cached.
+func sparse(t *testing.T, pages int) *file {
+	t.Helper()
+	f := newFile(t, diskDir(t), "sparse", 1)
+	if err := f.Truncate(int64(pages * pageSize)); err != nil {
+		t.Fatal(err)
+	}
+	f.drop()
+	return f
+}
+
+// TestForgottenPagesAreCounted brings in a page of each of more chunks than
+// there are rows of marks, then reads them: what is not a miss was forgotten.
+func TestForgottenPagesAreCounted(t *testing.T) {
+	const chunk, chunks = 64, 20011
+	f := sparse(t, chunk*chunks)
+	for _, w := range waysHere(t) {
+		t.Run(w.name, func(t *testing.T) {
+			f.t = t
+			f.drop()
+			e := kerneltest.Run(t, w.spec())
+			before := kerneltest.Read(t, e)
+			for i := range chunks {
+				if err := unix.Fadvise(int(f.Fd()), int64(i*chunk*pageSize), int64(pageSize), unix.FADV_WILLNEED); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := f.resident(); n != chunks {
+				t.Fatalf("%d pages are cached, want %d", n, chunks)
+			}
+			buf := make([]byte, pageSize)
+			for i := range chunks {
+				if _, err := unix.Pread(int(f.Fd()), buf, int64(i*chunk*pageSize)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			after := kerneltest.Read(t, e)
+			value := func(what string) int {
+				name := "ebpf_page_cache_" + what + "_total"
+				return int(after.Value(name) - before.Value(name))
+			}
+			hits, misses, forgotten := value("hits"), value("misses"), value("forgotten")
+			t.Logf("%d pages read for the first time: %d misses, %d hits, %d forgotten", chunks, misses, hits, forgotten)
+			// Other processes can only add to the three.
+			if forgotten == 0 || misses+forgotten < chunks || hits+misses < chunks {
+				t.Errorf("%d misses, %d hits and %d forgotten of %d pages", misses, hits, forgotten, chunks)
+			}
+			// A table that is twice as full as it should be forgets a third.
+			if misses < chunks/2 {
+				t.Errorf("%d of %d pages are misses: the rows are not used evenly", misses, chunks)
+			}
+		})
+	}
+}
+
+// TestLongReadIsCutAndSaysSo reads more in one call than is looked at.
+func TestLongReadIsCutAndSaysSo(t *testing.T) {
+	const looked, long = 1023 * 64, 1100 * 64
+	f := sparse(t, long)
+	w := waysHere(t)[0]
+	e := kerneltest.Run(t, w.spec())
+	before := kerneltest.Read(t, e)
+	// One buffer, many times: only the call has to be long.
+	buf := make([]byte, 100*64*pageSize)
+	onThread(t, func() {
+		n, err := unix.Preadv(int(f.Fd()), [][]byte{buf, buf, buf, buf, buf, buf, buf, buf, buf, buf, buf}, 0)
+		if n != long*pageSize || err != nil {
+			t.Errorf("read %d bytes (%v), want %d", n, err, long*pageSize)
+		}
+	})
+	after := kerneltest.Read(t, e)
+	counted := after.Value("ebpf_page_cache_hits_total") + after.Value("ebpf_page_cache_misses_total") -
+		before.Value("ebpf_page_cache_hits_total") - before.Value("ebpf_page_cache_misses_total")
+	lost := after.Value("kernscope_lost_events_total", "collector=cachestat", "reason=long_read")
+	if w.name == "tracepoint" { // sees a long read in pieces
+		if counted < long*(1000-float64(w.unreported))/1000 || lost != 0 {
+			t.Errorf("%v pages counted, %v lost, want all %d", counted, lost, long)
+		}
+		return
+	}
+	if counted < looked || lost != long-looked {
+		t.Errorf("%v pages counted, %v lost, want %d and %d", counted, lost, looked, long-looked)
+	}
+}
