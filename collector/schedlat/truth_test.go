@@ -73,19 +73,23 @@ func since(t *testing.T, old map[int]waited, tids []int) waited {
 type census struct {
 	living map[string]waited // the tasks that are alive
 	forks  int               // tasks ever made
+	ready  int               // tasks that run or wait for it
 	total  waited            // of all tasks, the dead included
 	queues bool              // whether the kernel keeps that (CONFIG_SCHEDSTATS)
 }
 
 func takeCensus(t *testing.T) census {
 	t.Helper()
-	c := census{living: make(map[string]waited), forks: forks(t)}
+	c := census{living: make(map[string]waited)}
+	c.forks, c.ready = taskCounts(t)
 	c.total, c.queues = runQueues(t)
 	for _, path := range tasks(t) {
 		if w, err := schedstat(path); err == nil { // else it has died
 			c.living[path] = w
 		}
 	}
+	_, ready := taskCounts(t)
+	c.ready = max(c.ready, ready)
 	return c
 }
 
@@ -105,17 +109,6 @@ func (c census) since(old census) (added waited, known bool) {
 	}
 	born := len(c.living) - met
 	return added, met == len(old.living) && born >= c.forks-old.forks
-}
-
-// moved says whether a task is waiting that was moved to another CPU: the
-// kernel has then already added a part of its wait, without a stint.
-func (c census) moved(old census) bool {
-	for path, w := range c.living {
-		if before, ok := old.living[path]; ok && w.stints == before.stints && w.ns != before.ns {
-			return true
-		}
-	}
-	return false
 }
 
 // runQueues is the sum over all run queues, which do not count the idle task.
@@ -168,18 +161,17 @@ func tasks(t *testing.T) []string {
 	return paths
 }
 
-// forks is the number of tasks made since boot.
-func forks(t *testing.T) int {
+// taskCounts are the tasks made since boot, and those that are ready to run or
+// running now.
+func taskCounts(t *testing.T) (forks, ready int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, rest, _ := strings.Cut(string(text), "\nprocesses ")
-	number, _, _ := strings.Cut(rest, "\n")
-	n, err := strconv.Atoi(number)
-	if err != nil {
+	if _, err := fmt.Sscanf(rest, "%d\nprocs_running %d", &forks, &ready); err != nil {
 		t.Fatal("reading /proc/stat:", err)
 	}
-	return n
+	return forks, ready
 }

@@ -17,11 +17,8 @@ import (
 
 const latency = "ebpf_sched_runqueue_latency_microseconds"
 
-// collectors run at the same time, each with another program.
-type collectors struct {
-	engines map[string]*engine.Engine
-	start   census // after all were attached
-}
+// collectors run at the same time, by program.
+type collectors map[string]*engine.Engine
 
 // variants runs the collector once with each program that this kernel
 // supports.
@@ -32,13 +29,19 @@ func variants(t *testing.T) collectors {
 	if err != nil {
 		t.Fatal(err)
 	}
-	engines := make(map[string]*engine.Engine)
+	running := make(collectors)
 	for _, program := range Spec().Hooks[0].Programs {
 		if machine.Program(obj.Programs[program], obj.Maps).Answer == kernel.Yes {
-			engines[program] = kerneltest.RunOn(t, machine, only(program))
+			running[program] = kerneltest.RunOn(t, machine, only(program))
 		}
 	}
-	return collectors{engines, takeCensus(t)}
+	return running
+}
+
+func (c collectors) close() {
+	for _, e := range c {
+		e.Close()
+	}
 }
 
 // only is the collector with one program.
@@ -64,8 +67,13 @@ type window struct {
 	own waited
 	// all is the most that can have been observed: what they say of all
 	// tasks, from before the first reading until after the second.
-	all   waited
+	all waited
+	// known says that no task has died unseen: else all is too little.
 	known bool
+	// quiet says that no task was waiting at the start. A waiting task may
+	// have been moved from one CPU to another, and then the kernel has added
+	// a part of the wait already: of the time waited, all is too little.
+	quiet bool
 }
 
 // look opens a window around work. The threads, asked for after the work, must
@@ -85,18 +93,18 @@ func (c collectors) look(t *testing.T, threads func() []int, work func()) window
 	first := takeCensus(t)
 	sweep(t)
 	before := make(map[string]waited)
-	for name, e := range c.engines {
+	for name, e := range c {
 		before[name] = observed(t, e)
 	}
 	own := ownThreads(t)
 	work()
 	w.own = since(t, own, threads())
 	sweep(t)
-	for name, e := range c.engines {
+	for name, e := range c {
 		w.observed[name] = observed(t, e).minus(before[name])
 	}
 	w.all, w.known = takeCensus(t).since(first)
-	w.known = w.known && !first.moved(c.start)
+	w.quiet = first.ready <= len(kerneltest.CPUs(t))
 	return w
 }
 
@@ -119,33 +127,37 @@ func sweep(t *testing.T) {
 	}
 }
 
-// check holds every variant's numbers between the bounds, save that of the
+// check holds every program's numbers between the bounds, save that of the
 // threads' stints "first" need not have been observed.
 func (w window) check(t *testing.T, first uint64) {
 	t.Helper()
 	for name, got := range w.observed {
 		t.Logf("%-23s %6d stints, %11d ns; own threads %6d, %11d; all tasks %6d, %11d",
 			name, got.stints, got.ns, w.own.stints, w.own.ns, w.all.stints, w.all.ns)
-		if got.stints+first < w.own.stints || got.stints > w.all.stints {
+		if got.stints+first < w.own.stints || w.known && got.stints > w.all.stints {
 			t.Errorf("%s: %d stints, want %d to %d", name, got.stints, w.own.stints-first, w.all.stints)
 		}
-		if first == 0 && got.ns < w.own.ns || got.ns > w.all.ns {
+		if first == 0 && got.ns < w.own.ns || w.known && w.quiet && got.ns > w.all.ns {
 			t.Errorf("%s: %d ns, want %d to %d", name, got.ns, w.own.ns, w.all.ns)
 		}
 	}
 }
 
-// narrow looks again until all tasks are known and good says that the window
-// shows what it is to show. Other tasks' business spoils a window; that it
-// spoils so many means something is wrong.
+// narrow looks again until the bounds hold and good says that the window shows
+// what it is to show. Other tasks' business spoils windows; a busy machine may
+// spoil them all, and then only the lower bounds are left. The machines of the
+// matrix have no other business.
 func narrow(t *testing.T, try func() window, good func(window) bool) window {
 	t.Helper()
 	var w window
-	for range 150 {
-		if w = try(); w.known && good(w) {
+	for range 40 {
+		if w = try(); w.known && w.quiet && good(w) {
 			return w
 		}
 	}
-	t.Fatalf("no window in which the test's threads prevail: %+v", w)
+	if kerneltest.Kernel() != "" {
+		t.Fatalf("no window in which the test's threads prevail: %+v", w)
+	}
+	t.Logf("this machine is too busy: tasks died: %t, tasks waited: %t", !w.known, !w.quiet)
 	return w
 }

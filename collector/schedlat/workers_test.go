@@ -3,6 +3,7 @@
 package schedlat
 
 import (
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -26,6 +27,9 @@ type workers struct {
 func startWorkers(t *testing.T, cpus []int) *workers {
 	t.Helper()
 	w := &workers{done: make(chan struct{})}
+	// All compete for the CPUs, not for Go's permission to run.
+	permitted := runtime.GOMAXPROCS(5*len(cpus) + 2)
+	t.Cleanup(func() { runtime.GOMAXPROCS(permitted) })
 	for _, cpu := range cpus {
 		for range 3 {
 			w.start(t, cpu, func(d time.Duration) {
