@@ -49,14 +49,8 @@ func newNamespace(t *testing.T) *namespace {
 	n.run("ip link set lo up mtu 1500")
 	n.run("ip route add local 10.0.0.0/8 dev lo")
 	n.run("ip -6 route add local fc00::/7 dev lo")
-	n.do(func() error {
-		// Linux 6.5 retransmits SYNs some times more than a socket asks for.
-		err := os.WriteFile("/proc/sys/net/ipv4/tcp_syn_linear_timeouts", []byte("0"), 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		return err
-	})
+	n.set("ipv6/ip_nonlocal_bind", "1") // IPv4 needs no leave to bind to those
+	n.set("ipv4/tcp_syn_linear_timeouts", "0")
 	return n
 }
 
@@ -68,6 +62,19 @@ func (n *namespace) do(f func() error) {
 	if err := <-n.result; err != nil {
 		n.t.Fatal(err)
 	}
+}
+
+// set sets a sysctl of the namespace. Linux before 6.5 has no linear timeouts:
+// SYNs that are sent more often than a socket asks for.
+func (n *namespace) set(sysctl, value string) {
+	n.t.Helper()
+	n.do(func() error {
+		err := os.WriteFile("/proc/sys/net/"+sysctl, []byte(value), 0)
+		if errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(sysctl, "linear_timeouts") {
+			return nil
+		}
+		return err
+	})
 }
 
 // run runs a command in the namespace.

@@ -126,10 +126,13 @@ static __always_inline int tcpretransmit_count(bool typed, struct sock_common *s
 
 /*
  * ad892e912b84 "tcp: trace retransmit failures in tcp_retransmit_skb": since
- * then the tracepoint also fires for what was not sent, and says so.
+ * then the tracepoint also fires for what was not sent, and says so. Types
+ * match if all of their members do, hence declarations that have none.
  */
-typedef void (*btf_trace_tcp_retransmit_skb___error)(void *, const struct sock *,
-						     const struct sk_buff *, int);
+struct sock___any;
+struct sk_buff___any;
+typedef void (*btf_trace_tcp_retransmit_skb___error)(void *, const struct sock___any *,
+						     const struct sk_buff___any *, int);
 
 static __always_inline bool tcpretransmit_failed(__u64 *ctx)
 {

@@ -11,33 +11,11 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// The tests' networks have no other addresses than these.
-var ours = []string{"10.0.0.0/8", "fc00::/7"}
-
-// agree compares with what is expected of each destination, and the sum with
-// what the kernel counted in the namespaces.
-func agree(t *testing.T, n kerneltest.Numbers, want map[string]int, kernel int) {
-	t.Helper()
-	got := rows(t, n)
-	for destination, segments := range want {
-		t.Logf("%-24s expected %5d, counted %5d", destination, segments, got[destination])
-		if got[destination] != segments {
-			t.Errorf("%s: counted %d segments, want %d", destination, got[destination], segments)
-		}
-	}
-	counted := within(t, got, ours...)
-	t.Logf("%-24s kernel   %5d, counted %5d", "TcpRetransSegs", kernel, counted)
-	if counted != kernel {
-		t.Errorf("counted %d segments, the kernel %d", counted, kernel)
-	}
-	n.Lost(t)
-}
-
 // Peers who do not answer: each connection's SYN is sent again once. An IPv4
 // peer is the same destination through sockets of either family.
 func TestBlackhole(t *testing.T) {
 	for _, v := range variants {
-		t.Run(v.name, func(t *testing.T) {
+		exactly(t, v.name, func(t *testing.T, c *check) {
 			n := newNamespace(t)
 			silent := n.socket(unix.AF_INET6)
 			silent.drop(all)
@@ -45,7 +23,7 @@ func TestBlackhole(t *testing.T) {
 			e := kerneltest.Run(t, only(Spec(), v.suffix))
 			want := make(map[string]int)
 			var connections []*socket
-			for _, c := range []struct {
+			for _, p := range []struct {
 				family int
 				to     string
 				times  int
@@ -57,13 +35,13 @@ func TestBlackhole(t *testing.T) {
 				{unix.AF_INET6, "fd00:1:2:3::4", 11},
 				{unix.AF_INET6, "fd00:1:2:3::5", 13},
 			} {
-				to := netip.MustParseAddr(c.to)
-				for range c.times {
-					s := n.socket(c.family)
+				to := netip.MustParseAddr(p.to)
+				for range p.times {
+					s := n.socket(p.family)
 					s.connect(netip.AddrPortFrom(to, port), 1)
 					connections = append(connections, s)
 				}
-				want[to.Unmap().String()] += c.times
+				want[to.Unmap().String()] += p.times
 			}
 			for _, s := range connections {
 				s.gaveUp()
@@ -71,7 +49,7 @@ func TestBlackhole(t *testing.T) {
 			if sent := n.retransmitted(); sent != len(connections) {
 				t.Errorf("the kernel counts %d retransmits of %d connections", sent, len(connections))
 			}
-			agree(t, kerneltest.Read(t, e), want, n.retransmitted())
+			c.agree(t, kerneltest.Read(t, e), want, n.retransmitted())
 		})
 	}
 }
@@ -81,13 +59,12 @@ func TestBlackhole(t *testing.T) {
 // listener's, and an IPv4 peer the same behind listeners of either family.
 func TestSynAck(t *testing.T) {
 	for _, v := range variants {
-		t.Run(v.name, func(t *testing.T) {
+		exactly(t, v.name, func(t *testing.T, c *check) {
 			n := newNamespace(t)
-			n.run("ip addr add fd03::1 dev lo") // else none can bind to it
 			e := kerneltest.Run(t, only(Spec(), v.suffix))
 			want := make(map[string]int)
 			sum := 0
-			for _, c := range []struct {
+			for _, p := range []struct {
 				listener, family int
 				from, to         string
 				times            int
@@ -97,20 +74,20 @@ func TestSynAck(t *testing.T) {
 				{unix.AF_INET6, unix.AF_INET, "10.3.0.2", "10.2.0.1", 5},
 				{unix.AF_INET6, unix.AF_INET6, "fd03::1", "fd02::1", 7},
 			} {
-				listener := n.socket(c.listener)
+				listener := n.socket(p.listener)
 				port := listener.listen()
-				for range c.times {
-					s := n.socket(c.family)
+				for range p.times {
+					s := n.socket(p.family)
 					s.drop(all)
-					s.bind(netip.MustParseAddr(c.from))
-					s.connect(netip.AddrPortFrom(netip.MustParseAddr(c.to), port), 1)
+					s.bind(netip.MustParseAddr(p.from))
+					s.connect(netip.AddrPortFrom(netip.MustParseAddr(p.to), port), 1)
 					s.close()
 				}
-				want[c.from] += c.times
-				sum += c.times
+				want[p.from] += p.times
+				sum += p.times
 			}
 			n.until("all SYN-ACKs are sent again", func() bool { return n.retransmitted() >= sum })
-			agree(t, kerneltest.Read(t, e), want, n.retransmitted())
+			c.agree(t, kerneltest.Read(t, e), want, n.retransmitted())
 		})
 	}
 }

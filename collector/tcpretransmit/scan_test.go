@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tcpretransmit
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+// destinations of a scan.
+const destinations = 10_000
+
+// The most rows that there may be: what the maps can hold.
+const (
+	maxAddresses = 2048
+	maxPrefixes  = 1024 // with "other"
+)
+
+// One SYN is sent again to each of 10,000 destinations. There is a row for each
+// as long as there is room, then one for each network; the rows of a network
+// add up to its destinations. Once there is no room for networks either, the
+// rest is in "other". The total is the kernel's all the while.
+func TestScan(t *testing.T) {
+	kerneltest.Tool(t, "ip", "iproute2")
+	allowFiles(t, destinations+1000)
+	for _, tt := range []struct {
+		name   string
+		family int
+		at     func(i int) netip.Addr
+		bits   int // of a network
+		fits   bool
+	}{
+		{"IPv4 in 40 networks", unix.AF_INET, func(i int) netip.Addr { return ipv4(0x0ac80000 | uint32(i)) }, 24, true},
+		{"IPv6 in 40 networks", unix.AF_INET6, func(i int) netip.Addr { return ipv6(uint64(i/250)<<8|1, uint64(i)) }, 56, true},
+		{"IPv4 in 10,000 networks", unix.AF_INET, func(i int) netip.Addr { return ipv4(0x0a000001 | uint32(i)<<8) }, 24, false},
+		{"IPv6 in 10,000 networks", unix.AF_INET6, func(i int) netip.Addr { return ipv6(uint64(i)<<8, 1) }, 56, false},
+	} {
+		exactly(t, tt.name, func(t *testing.T, c *check) {
+			n := newNamespace(t)
+			silent := n.socket(tt.family)
+			silent.drop(all)
+			port := silent.listen()
+			e := kerneltest.Run(t, Spec())
+			want := make(map[netip.Prefix]int)
+			var connections []*socket
+			for i := range destinations {
+				to := tt.at(i)
+				s := n.socket(tt.family)
+				s.connect(netip.AddrPortFrom(to, port), 1)
+				connections = append(connections, s)
+				want[netip.PrefixFrom(to, tt.bits).Masked()]++
+			}
+			for _, s := range connections {
+				s.gaveUp()
+			}
+
+			if kernel := n.retransmitted(); kernel != destinations {
+				t.Errorf("TcpRetransSegs is %d after %d connections", kernel, destinations)
+			}
+			after := kerneltest.Read(t, e)
+			got := rows(c, after)
+			other := got["other"]
+			if sum := within(got, ours...) + other; sum != destinations {
+				c.Errorf("counted %d segments", sum)
+			}
+			addresses, networks, folded := 0, 0, 0
+			counted := make(map[netip.Prefix]int)
+			for destination, segments := range got {
+				if a, err := netip.ParseAddr(destination); err == nil {
+					addresses++
+					counted[netip.PrefixFrom(a, tt.bits).Masked()] += segments
+				} else if p, err := netip.ParsePrefix(destination); err == nil {
+					networks++
+					counted[p] += segments
+					folded += segments
+				}
+			}
+			t.Logf("%d addresses, %d networks with %d segments, %d segments in other", addresses, networks, folded, other)
+			if addresses != maxAddresses || networks >= maxPrefixes {
+				c.Errorf("%d addresses and %d networks, want %d and less than %d", addresses, networks, maxAddresses, maxPrefixes)
+			}
+			if tt.fits != (other == 0) || !tt.fits && networks != maxPrefixes-1 {
+				c.Errorf("%d segments in other, with %d networks", other, networks)
+			}
+			for p, segments := range want {
+				if n := counted[p]; n != segments && (tt.fits || n != 0) {
+					c.Errorf("%s: counted %d segments, want %d", p, n, segments)
+				}
+			}
+			if n := lost(after, "addresses_full"); n != folded {
+				c.Errorf("%d segments lost to their networks, which have %d", n, folded)
+			}
+			if n := lost(after, "prefixes_full"); n != other {
+				c.Errorf("%d segments lost to other, which has %d", n, other)
+			}
+		})
+	}
+}
+
+func ipv4(a uint32) netip.Addr {
+	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, a)))
+}
+
+// ipv6 is an address in fd00::/8 by its other bits.
+func ipv6(high, low uint64) netip.Addr {
+	a := binary.BigEndian.AppendUint64(nil, 0xfd<<56|high)
+	return netip.AddrFrom16([16]byte(binary.BigEndian.AppendUint64(a, low)))
+}
+
+// allowFiles allows this process so many files until the test ends.
+func allowFiles(t *testing.T, n uint64) {
+	t.Helper()
+	var before unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+		t.Fatal(err)
+	}
+	more := unix.Rlimit{Cur: max(before.Cur, n), Max: max(before.Max, n)}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &more); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &before); err != nil {
+			t.Error(err)
+		}
+	})
+}
