@@ -6,6 +6,7 @@ import (
 	"github.com/kernscope/kernscope/bench/textbook"
 	"github.com/kernscope/kernscope/collector/cachestat"
 	"github.com/kernscope/kernscope/collector/diskio"
+	"github.com/kernscope/kernscope/collector/fileops"
 	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/collector/schedlat"
 	"github.com/kernscope/kernscope/collector/syscall"
@@ -39,12 +40,27 @@ func Cases() []Case {
 			Goals: []Goal{{Over: withTextbook, Limit: 0.3}, {Limit: 500}},
 		},
 		{
+			Name: "diskio, beside bios", Event: "I/O",
+			Text: "The same reads where a device without requests (zram here; device mapper, md) is in use as well. " +
+				"Every request is then looked up in that device's table, too.",
+			Spec: diskio.Spec(), Counted: latency,
+			Textbook: new(textbook.Diskio()), TextbookCounted: requests,
+			Workload: newBeside, Events: 16_384, OnlyInside: true,
+		},
+		{
 			Name: "diskio, without requests", Event: "I/O",
 			Text: "Direct reads of 4 KiB from a zram device, whose driver knows no requests. " +
 				"The textbook and the collector both stamp a bio in a hash as it is submitted, and look it up as it ends.",
 			Spec: diskio.Spec(), Counted: latency,
 			Textbook: new(textbook.DiskioBios()), TextbookCounted: requests,
 			Workload: newBios, Events: 20_000,
+		},
+		{
+			Name: "fileops", Event: "read",
+			Text: "Reads of nothing from /dev/null. The textbook counts in a hash by process name and operation, shared by all CPUs.",
+			Spec: fileops.Spec(), Counted: Series{Name: "ebpf_file_ops_total", Labels: map[string]string{"operation": "read"}},
+			Textbook: new(textbook.Fileops()), TextbookCounted: Series{Name: "operations", Labels: map[string]string{"operation": "read"}},
+			Workload: newNullReads, Events: 200_000,
 		},
 		{
 			Name: "memory", Event: "page fault",

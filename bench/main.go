@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -32,20 +33,24 @@ func quickEffort() Effort {
 func main() {
 	quick := flag.Bool("quick", false, "only see that every case works, and print the page")
 	output := flag.String("output", "docs/OVERHEAD.md", "file to write the page to; \"-\" prints it")
+	only := flag.String("only", "", "measure only the cases whose names contain this, and print the page")
 	flag.Parse()
 	effort := fullEffort()
 	if *quick {
-		effort, *output = quickEffort(), "-"
+		effort = quickEffort()
+	}
+	if *quick || *only != "" {
+		*output = "-"
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := bench(ctx, effort, *output); err != nil {
+	if err := bench(ctx, effort, *only, *output); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
-func bench(ctx context.Context, effort Effort, output string) error {
+func bench(ctx context.Context, effort Effort, only, output string) error {
 	begin := time.Now()
 	machine, err := describeMachine()
 	if err != nil {
@@ -56,16 +61,18 @@ func bench(ctx context.Context, effort Effort, output string) error {
 		return err
 	}
 	r := &Report{Unmeasured: Unmeasured(), Machine: machine, Date: begin, Effort: effort, Quick: effort.Divisor > 1}
-	if err := r.measure(ctx, questions, Cases()); err != nil {
+	if err := r.measure(ctx, questions, only); err != nil {
 		return err
 	}
-	step("scrape")
-	if r.Scrape, err = scrape(ctx, questions); err != nil {
-		return fmt.Errorf("measuring a scrape: %w", err)
-	}
-	step("exporter")
-	if r.Exporter, err = measureExporter(ctx, effort); err != nil {
-		return fmt.Errorf("measuring the exporter: %w", err)
+	if only == "" {
+		step("scrape")
+		if r.Scrape, err = scrape(ctx, questions); err != nil {
+			return fmt.Errorf("measuring a scrape: %w", err)
+		}
+		step("exporter")
+		if r.Exporter, err = measureExporter(ctx, effort); err != nil {
+			return fmt.Errorf("measuring the exporter: %w", err)
+		}
 	}
 	r.Machine.LoadAfter, r.Took = load(), time.Since(begin)
 	var page bytes.Buffer
@@ -79,12 +86,15 @@ func bench(ctx context.Context, effort Effort, output string) error {
 	return os.WriteFile(output, page.Bytes(), 0o644)
 }
 
-// measure measures the cases one after the other.
-func (r *Report) measure(ctx context.Context, machine *kernel.Machine, cases []Case) error {
+// measure measures the cases whose names contain only, one after the other.
+func (r *Report) measure(ctx context.Context, machine *kernel.Machine, only string) error {
 	// The threads of a workload block in the kernel unknown to Go's
 	// scheduler, so each needs a processor of its own.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.NumCPU())))
-	for _, c := range cases {
+	for _, c := range Cases() {
+		if !strings.Contains(c.Name, only) {
+			continue
+		}
 		step(c.Name)
 		result, err := measure(ctx, machine, &c, r.Effort)
 		switch {

@@ -121,3 +121,31 @@ func (b *bios) close() error {
 	}
 	return errors.Join(errs, os.WriteFile(zramControl+"hot_remove", []byte(b.number), 0))
 }
+
+// beside is requests on a machine that has a device without requests in use,
+// as every machine with LVM or LUKS has.
+type beside struct {
+	workload
+	bios workload
+}
+
+func newBeside() (workload, error) {
+	requests, err := newRequests()
+	if err != nil {
+		return nil, err
+	}
+	bios, err := newBios()
+	if err != nil {
+		return nil, errors.Join(err, requests.close())
+	}
+	return &beside{requests, bios}, nil
+}
+
+func (b *beside) run(n int) (time.Duration, error) {
+	if _, err := b.bios.run(1); err != nil {
+		return 0, err
+	}
+	return b.workload.run(n)
+}
+
+func (b *beside) close() error { return errors.Join(b.workload.close(), b.bios.close()) }

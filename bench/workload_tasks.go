@@ -43,6 +43,48 @@ func (s *syscalls) total() (uint64, error)    { return s.made, nil }
 func (s *syscalls) labels() map[string]string { return map[string]string{"syscall": rareCallName} }
 func (s *syscalls) close() error              { return nil }
 
+// nullReads reads nothing from /dev/null, by a thread with a name of its own,
+// on CPU time.
+type nullReads struct {
+	null *os.File
+	made uint64
+}
+
+// nullReader is the thread's name, so that no read of another is counted.
+const nullReader = "null-reader"
+
+func newNullReads() (workload, error) {
+	null, err := os.Open(os.DevNull)
+	if err != nil {
+		return nil, err
+	}
+	return &nullReads{null: null}, nil
+}
+
+func (r *nullReads) run(n int) (time.Duration, error) {
+	r.made += uint64(n)
+	name, err := unix.BytePtrFromString(nullReader)
+	if err != nil {
+		return 0, err
+	}
+	var b [1]byte
+	fd := r.null.Fd()
+	return onOneCPU(func() error {
+		// The thread ends with the run, and its name with it.
+		if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil {
+			return fmt.Errorf("naming the thread: %w", err)
+		}
+		for range n {
+			unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&b)), 1)
+		}
+		return nil
+	})
+}
+
+func (r *nullReads) total() (uint64, error)    { return r.made, nil }
+func (r *nullReads) labels() map[string]string { return map[string]string{"process": nullReader} }
+func (r *nullReads) close() error              { return r.null.Close() }
+
 // switches passes a byte back and forth between two threads on one CPU, so
 // that each pass is a wake-up and a context switch, on CPU time.
 type switches struct {

@@ -90,5 +90,5 @@ int BPF_PROG(diskio_bio_end, struct request_queue *q, struct bio *bio)
 	return diskio_end(bio, bio->bi_bdev->bd_disk, bio->bi_opf);
 }
 
-char LICENSE[] SEC("license")
-= "Dual BSD/GPL";
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";

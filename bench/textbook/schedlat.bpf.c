@@ -83,5 +83,5 @@ int BPF_PROG(schedlat_switch, bool preempt, struct task_struct *prev, struct tas
 	return 0;
 }
 
-char LICENSE[] SEC("license")
-= "Dual BSD/GPL";
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";

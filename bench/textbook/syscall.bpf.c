@@ -77,5 +77,5 @@ int BPF_PROG(syscall_end, struct pt_regs *regs, long ret)
 	return 0;
 }
 
-char LICENSE[] SEC("license")
-= "Dual BSD/GPL";
+SEC("license")
+char LICENSE[] = "Dual BSD/GPL";

@@ -7,10 +7,12 @@ package textbook
 
 import (
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/fileops"
 	"github.com/kernscope/kernscope/internal/label"
 )
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" diskio diskio.bpf.c -- -I../../bpf
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" fileops fileops.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" schedlat schedlat.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" syscall syscall.bpf.c -- -I../../bpf
 
@@ -64,6 +66,23 @@ func Diskio() collector.Spec {
 // DiskioBios remembers every bio's start in a hash by bio.
 func DiskioBios() collector.Spec {
 	return diskio("diskio_submit", "diskio_bio_end")
+}
+
+// Fileops counts in a hash by process name and operation.
+func Fileops() collector.Spec {
+	return collector.Spec{
+		Name:   "fileops",
+		Load:   loadFileops,
+		Hooks:  attach("fileops_enter"),
+		Tables: fileops.Spec().Tables[:1],
+		Metrics: []collector.Metric{{
+			Name: "operations", Kind: collector.Counter, Map: "fileops_calls",
+			Labels: []collector.Label{
+				{Name: "process", Field: "process", As: label.String},
+				{Name: "operation", Field: "operation"},
+			},
+		}},
+	}
 }
 
 func diskio(programs ...string) collector.Spec {
