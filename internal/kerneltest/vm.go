@@ -33,11 +33,11 @@ func Tool(t testing.TB, name, debian string) {
 }
 
 // Command runs a command and returns what it wrote to its standard output. The
-// test fails with all that it wrote if it does.
+// test fails with all that it wrote if it does. It may be used in clean-ups.
 func Command(t testing.TB, name string, args ...string) string {
 	t.Helper()
 	var stdout, stderr strings.Builder
-	cmd := exec.CommandContext(t.Context(), name, args...)
+	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
 		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, &stdout, &stderr)

@@ -50,8 +50,14 @@ func TestBlockDevice(t *testing.T) {
 		"259:70000": "../../devices/pci0000:00/0000:02:00.0/nvme/nvme0/nvme0n1",
 		"104:0":     "../../devices/pci0000:00/0000:03:00.0/cciss0/c0d0/block/cciss!c0d0",
 	})
-	testNumbers(t, NewBlockDevice(sysfs), []numberCase{
+	diskstats := filepath.Join(t.TempDir(), "diskstats")
+	list := " 259       5 nvme0c0n1 44 0 472 220\n 259       6 nvme0n1 54 0 472 168\n"
+	if err := os.WriteFile(diskstats, []byte(list), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	testNumbers(t, NewBlockDevice(sysfs, diskstats), []numberCase{
 		{0, "other"},
+		{259<<20 | 5, "nvme0c0n1"},
 		{8 << 20, "sda"},
 		{8<<20 | 17, "sdb1"},
 		{253<<20 | 3, "dm-3"},
@@ -67,7 +73,7 @@ func TestBlockDevice(t *testing.T) {
 func TestBlockDeviceIsReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sysfs := fakeSysfs(t, map[string]string{"259:1": "../../devices/nvme0n1"})
-		d := NewBlockDevice(sysfs)
+		d := NewBlockDevice(sysfs, filepath.Join(sysfs, "no diskstats"))
 		dev := field(t, 259<<20|1, 4)
 		check := func(want string) {
 			t.Helper()
