@@ -130,6 +130,9 @@ type Map struct {
 	// Programs count there what did not fit; the labels of such a row read
 	// "other", except the enum's.
 	Other string
+	// Size, if set, is asked at load how many rows the map needs on this
+	// machine; else the definition in C says.
+	Size func() (uint32, error)
 }
 
 // Kind is the type of a metric family.

@@ -71,6 +71,16 @@ func configure(spec collector.Spec, obj *ebpf.CollectionSpec, cfg *Config) error
 			return err
 		}
 	}
+	for _, m := range spec.Maps {
+		if m.Size == nil || obj.Maps[m.Name] == nil {
+			continue
+		}
+		rows, err := m.Size()
+		if err != nil {
+			return fmt.Errorf("sizing map %s: %w", m.Name, err)
+		}
+		obj.Maps[m.Name].MaxEntries = rows
+	}
 	for _, o := range spec.Options {
 		if o.Variable == "" {
 			continue
