@@ -16,8 +16,8 @@
 #include "hist.bpf.h"
 #include "read.bpf.h"
 #include "row.bpf.h"
+#include "disk.bpf.h"
 
-const volatile bool cfg_service_time;
 /* The bit of rq_flags that says start_time_ns is valid for this request. */
 const volatile __u32 cfg_rqf_io_stat;
 
@@ -31,7 +31,7 @@ enum diskio_operation {
 #define DISKIO_NONE ((enum diskio_operation) - 1) /* no I/O of the block layer's */
 
 struct diskio_key {
-	__u32 device; /* major << 20 | minor; 0 is the row for what does not fit */
+	__u32 device; /* diskio_device(); 0 is the row for what does not fit */
 	enum diskio_operation operation;
 };
 
@@ -53,6 +53,7 @@ struct diskio_bio {
 /* Why an I/O is missing from its row, or was not seen. */
 struct {
 	__u64 map_full; /* counted under device="other" */
+	__u64 service_map_full; /* likewise, of the time to serve it */
 	__u64 bio_unmatched; /* a bio ended whose submission was not seen */
 	__u64 bio_table_full;
 	__u64 request_too_long; /* has bios that were not looked up */
@@ -62,21 +63,19 @@ struct {
 bool diskio_bios_used;
 
 /*
- * Rows are allocated when first used: a machine has few devices, but a row
- * has a copy on every CPU.
+ * Allocated in advance, for as many rows as the loader finds fit: in an
+ * interrupt the kernel often cannot allocate two rows in a row.
  */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 256);
 	__type(key, struct diskio_key);
 	__type(value, struct diskio_row);
 } diskio_rows SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 256);
 	__type(key, struct diskio_key);
 	__type(value, struct hist);
 } diskio_service SEC(".maps");
@@ -91,16 +90,6 @@ struct {
 
 const struct diskio_row diskio_zero_row = {};
 const struct hist diskio_zero_hist = {};
-
-/* 309dca309fc3 "block: store a block_device pointer in struct bio" */
-struct bio___bi_disk {
-	struct gendisk *bi_disk;
-} __attribute__((preserve_access_index));
-
-/* f3fa33acca9f "block: remove the ->rq_disk field in struct request" */
-struct request___rq_disk {
-	struct gendisk *rq_disk;
-} __attribute__((preserve_access_index));
 
 /*
  * The kernel's own number of an operation and what it does. Of the numbers
@@ -124,51 +113,18 @@ static __always_inline enum diskio_operation diskio_operation(__u32 flags, __u32
 	return op & 1 ? DISKIO_WRITE : DISKIO_READ;
 }
 
-static __always_inline __u32 diskio_device(bool typed, struct gendisk *disk)
-{
-	return FIELD(typed, disk, major) << 20 | FIELD(typed, disk, first_minor);
-}
-
-static __always_inline struct gendisk *diskio_request_disk(bool typed, struct request *rq)
-{
-	struct request___rq_disk *old = (void *)rq;
-	struct request_queue *q;
-
-	if (bpf_core_field_exists(old->rq_disk))
-		return FIELD(typed, old, rq_disk);
-	q = FIELD(typed, rq, q);
-	return FIELD(typed, q, disk);
-}
-
-static __always_inline struct gendisk *diskio_bio_disk(bool typed, struct bio *bio)
-{
-	struct bio___bi_disk *old = (void *)bio;
-	struct block_device *bdev;
-
-	if (bpf_core_field_exists(old->bi_disk))
-		return FIELD(typed, old, bi_disk);
-	bdev = FIELD(typed, bio, bi_bdev);
-	return FIELD(typed, bdev, bd_disk);
-}
-
-static __always_inline bool diskio_has_requests(bool typed, struct gendisk *disk)
-{
-	struct request_queue *q = FIELD(typed, disk, queue);
-
-	return FIELD(typed, q, mq_ops);
-}
-
 /*
  * Finds the key's row. If there is no room, the key becomes that of the
  * operation's row for what does not fit.
  */
-static __always_inline void *diskio_row(void *map, struct diskio_key *key, const void *zero)
+static __always_inline void *diskio_row(void *map, struct diskio_key *key, const void *zero,
+					__u64 *full)
 {
 	void *row = row_of(map, key, zero);
 
 	if (row)
 		return row;
-	__sync_fetch_and_add(&losses.map_full, 1);
+	__sync_fetch_and_add(full, 1);
 	key->device = 0;
 	return bpf_map_lookup_elem(map, key);
 }
@@ -197,7 +153,7 @@ static __always_inline bool diskio_end(struct bio *bio, bool error)
 		return false;
 	was = *found;
 	bpf_map_delete_elem(&diskio_bios, &bio);
-	row = diskio_row(&diskio_rows, &was.key, &diskio_zero_row);
+	row = diskio_row(&diskio_rows, &was.key, &diskio_zero_row, &losses.map_full);
 	if (!row)
 		return true;
 	diskio_observe(&row->latency, was.start, bpf_ktime_get_ns());
@@ -243,46 +199,52 @@ __noinline int diskio_end_handed_on(__u64 first, __u32 bytes, bool error)
 	return 0;
 }
 
+/*
+ * Whose row a completion belongs to, if any. Without data there is none: a
+ * write with preflush is carried out by requests of the flush machinery, which
+ * are seen themselves, and completes once more after them; or a driver has
+ * taken the bios back.
+ */
+static __always_inline bool diskio_request_key(bool typed, struct request *rq, __u32 bytes,
+					       struct diskio_key *key)
+{
+	key->operation = diskio_operation(FIELD(typed, rq, cmd_flags), bytes);
+	if (key->operation == DISKIO_NONE)
+		return false;
+	key->device = diskio_device(typed, diskio_request_disk(typed, rq));
+	return true;
+}
+
+/* Is there more to come? The tracepoint fires before __data_len is reduced. */
+static __always_inline bool diskio_is_part(bool typed, struct request *rq, __u32 bytes)
+{
+	return bytes < FIELD(typed, rq, __data_len);
+}
+
 static __always_inline void diskio_count_request(bool typed, struct request *rq, __u32 bytes,
 						 bool error)
 {
 	struct diskio_key key = {};
 	struct diskio_row *row;
-	__u64 now, start, issued;
-	struct hist *service;
+	__u64 start;
 
-	/*
-	 * No data: a write with preflush is carried out by requests of the
-	 * flush machinery, which are seen themselves, and completes once more
-	 * after them. Or a driver has taken the bios back.
-	 */
-	key.operation = diskio_operation(FIELD(typed, rq, cmd_flags), bytes);
-	if (key.operation == DISKIO_NONE)
+	if (!diskio_request_key(typed, rq, bytes, &key))
 		return;
-	key.device = diskio_device(typed, diskio_request_disk(typed, rq));
-	row = diskio_row(&diskio_rows, &key, &diskio_zero_row);
+	row = diskio_row(&diskio_rows, &key, &diskio_zero_row, &losses.map_full);
 	if (!row)
 		return;
 	diskio_add(row, bytes, error);
-	/* A part: the tracepoint fires before __data_len is reduced. */
-	if (bytes < FIELD(typed, rq, __data_len))
+	if (diskio_is_part(typed, rq, bytes))
 		return;
-
 	/* Without the flag, start_time_ns may be that of an earlier request. */
-	issued = FIELD(typed, rq, io_start_time_ns);
-	start = issued;
 	if (FIELD(typed, rq, rq_flags) & cfg_rqf_io_stat || key.operation == DISKIO_FLUSH)
 		start = FIELD(typed, rq, start_time_ns);
-	now = bpf_ktime_get_ns();
+	else
+		start = FIELD(typed, rq, io_start_time_ns);
 	if (start)
-		diskio_observe(&row->latency, start, now);
+		diskio_observe(&row->latency, start, bpf_ktime_get_ns());
 	else
 		__sync_fetch_and_add(&row->untimed, 1);
-	if (!cfg_service_time || !issued)
-		return;
-	service = diskio_row(&diskio_service, &key, &diskio_zero_hist);
-	if (service)
-		diskio_observe(service, issued, now);
 }
 
 static __always_inline int diskio_complete(bool typed, struct request *rq, __u32 bytes, bool error)
@@ -303,6 +265,35 @@ SEC("raw_tp/block_rq_complete")
 int BPF_PROG(diskio_complete_raw, struct request *rq, int error, unsigned int bytes)
 {
 	return diskio_complete(false, rq, bytes, error);
+}
+
+static __always_inline int diskio_serve(bool typed, struct request *rq, __u32 bytes)
+{
+	struct diskio_key key = {};
+	struct hist *row;
+	__u64 issued;
+
+	if (diskio_is_part(typed, rq, bytes) || !diskio_request_key(typed, rq, bytes, &key))
+		return 0;
+	issued = FIELD(typed, rq, io_start_time_ns);
+	if (!issued)
+		return 0;
+	row = diskio_row(&diskio_service, &key, &diskio_zero_hist, &losses.service_map_full);
+	if (row)
+		diskio_observe(row, issued, bpf_ktime_get_ns());
+	return 0;
+}
+
+SEC("tp_btf/block_rq_complete")
+int BPF_PROG(diskio_serve_typed, struct request *rq, int error, unsigned int bytes)
+{
+	return diskio_serve(true, rq, bytes);
+}
+
+SEC("raw_tp/block_rq_complete")
+int BPF_PROG(diskio_serve_raw, struct request *rq, int error, unsigned int bytes)
+{
+	return diskio_serve(false, rq, bytes);
 }
 
 static __always_inline int diskio_bio_queue(bool typed, struct bio *bio)
@@ -344,14 +335,21 @@ static __always_inline int diskio_bio_complete(bool typed, struct bio *bio)
 	return 0;
 }
 
-/* e8a676d61c07 "block: simplify and extend the block_bio_merge tracepoint class" dropped the queue. */
-typedef void (*btf_trace_block_bio_queue___queue)(void *, struct request_queue *, struct bio *);
+/*
+ * e8a676d61c07 "block: simplify and extend the block_bio_merge tracepoint class"
+ * dropped the queue. A type that is only declared matches every struct.
+ */
+struct diskio_any;
+typedef void (*btf_trace_block_bio_queue___queue)(void *, struct diskio_any *, struct diskio_any *);
 
 static __always_inline struct bio *diskio_queued(__u64 *ctx)
 {
+	struct bio *bio = (struct bio *)ctx[0];
+
+	/* In assembler, lest the compiler compute an index: it must be constant. */
 	if (bpf_core_type_matches(btf_trace_block_bio_queue___queue))
-		return (struct bio *)ctx[1];
-	return (struct bio *)ctx[0];
+		asm volatile("%0 = *(u64 *)(%1 + 8)" : "=r"(bio) : "r"(ctx));
+	return bio;
 }
 
 SEC("tp_btf/block_bio_queue")

@@ -6,6 +6,9 @@
 package diskio
 
 import (
+	"fmt"
+	"os"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/label"
 )
@@ -24,6 +27,9 @@ func Spec() collector.Spec {
 		Port: 9101,
 		Load: loadDiskio,
 		Hooks: []collector.Hook{
+			// Programs of one place run in this order, and read the clock in
+			// it: the service time is never longer than the whole.
+			{Name: "service completion", Programs: []string{"diskio_serve_typed", "diskio_serve_raw"}, When: "service-time"},
 			{Name: "request completion", Programs: []string{"diskio_complete_typed", "diskio_complete_raw"}},
 			{Name: "bio submission", Programs: []string{"diskio_bio_queue_typed", "diskio_bio_queue_raw"}},
 			{Name: "bio end", Programs: []string{"diskio_bio_complete_typed", "diskio_bio_complete_raw"}},
@@ -34,13 +40,12 @@ func Spec() collector.Spec {
 			{Variable: "cfg_rqf_io_stat", Enumerator: "__RQF_IO_STAT", Otherwise: 1 << 13},
 		},
 		Options: []collector.Option{{
-			Name:     "service-time",
-			Help:     "Also serve the device's own part of the latency, without the time in queues.",
-			Variable: "cfg_service_time",
+			Name: "service-time",
+			Help: "Also serve the device's own part of the latency, without the time in queues.",
 		}},
 		Maps: []collector.Map{
-			{Name: "diskio_rows", Other: "operation"},
-			{Name: "diskio_service", Other: "operation"},
+			{Name: "diskio_rows", Other: "operation", Size: rows},
+			{Name: "diskio_service", Other: "operation", Size: rows},
 		},
 		Metrics: []collector.Metric{
 			{
@@ -53,7 +58,7 @@ func Spec() collector.Spec {
 			},
 			{
 				Name: "ebpf_disk_io_bytes_total", Kind: collector.Counter, Map: "diskio_rows", Field: "bytes", Labels: labels,
-				Help: "Bytes read, written or discarded.",
+				Help: "Bytes of disk I/O that completed, with or without an error.",
 			},
 			{
 				Name: "ebpf_disk_io_errors_total", Kind: collector.Counter, Map: "diskio_rows", Field: "errors", Labels: labels,
@@ -65,4 +70,16 @@ func Spec() collector.Spec {
 			},
 		},
 	}
+}
+
+// rows is how many a machine with so many disks as this one needs: four
+// operations each, some for disks that are plugged in later, and those for what
+// does not fit. A row has a copy of 2.5 KB on every CPU.
+func rows() (uint32, error) {
+	const operations, spare, reserved = 4, 32, 5
+	disks, err := os.ReadDir("/sys/block")
+	if err != nil {
+		return 0, fmt.Errorf("counting disks: %w", err)
+	}
+	return uint32(operations*(len(disks)+spare) + reserved), nil
 }

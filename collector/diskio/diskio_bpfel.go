@@ -25,9 +25,10 @@ const (
 	diskioProgDiskioBioQueueTyped    = "diskio_bio_queue_typed"
 	diskioProgDiskioCompleteRaw      = "diskio_complete_raw"
 	diskioProgDiskioCompleteTyped    = "diskio_complete_typed"
+	diskioProgDiskioServeRaw         = "diskio_serve_raw"
+	diskioProgDiskioServeTyped       = "diskio_serve_typed"
 	diskioVarCfgHistBounds           = "cfg_hist_bounds"
 	diskioVarCfgRqfIoStat            = "cfg_rqf_io_stat"
-	diskioVarCfgServiceTime          = "cfg_service_time"
 	diskioVarDiskioBiosUsed          = "diskio_bios_used"
 	diskioVarDiskioZeroHist          = "diskio_zero_hist"
 	diskioVarDiskioZeroRow           = "diskio_zero_row"
@@ -82,6 +83,8 @@ type diskioProgramSpecs struct {
 	DiskioBioQueueTyped    *ebpf.ProgramSpec `ebpf:"diskio_bio_queue_typed"`
 	DiskioCompleteRaw      *ebpf.ProgramSpec `ebpf:"diskio_complete_raw"`
 	DiskioCompleteTyped    *ebpf.ProgramSpec `ebpf:"diskio_complete_typed"`
+	DiskioServeRaw         *ebpf.ProgramSpec `ebpf:"diskio_serve_raw"`
+	DiskioServeTyped       *ebpf.ProgramSpec `ebpf:"diskio_serve_typed"`
 }
 
 // diskioMapSpecs contains maps before they are loaded into the kernel.
@@ -99,7 +102,6 @@ type diskioMapSpecs struct {
 type diskioVariableSpecs struct {
 	CfgHistBounds  *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
 	CfgRqfIoStat   *ebpf.VariableSpec `ebpf:"cfg_rqf_io_stat"`
-	CfgServiceTime *ebpf.VariableSpec `ebpf:"cfg_service_time"`
 	DiskioBiosUsed *ebpf.VariableSpec `ebpf:"diskio_bios_used"`
 	DiskioZeroHist *ebpf.VariableSpec `ebpf:"diskio_zero_hist"`
 	DiskioZeroRow  *ebpf.VariableSpec `ebpf:"diskio_zero_row"`
@@ -145,7 +147,6 @@ func (m *diskioMaps) Close() error {
 type diskioVariables struct {
 	CfgHistBounds  *ebpf.Variable `ebpf:"cfg_hist_bounds"`
 	CfgRqfIoStat   *ebpf.Variable `ebpf:"cfg_rqf_io_stat"`
-	CfgServiceTime *ebpf.Variable `ebpf:"cfg_service_time"`
 	DiskioBiosUsed *ebpf.Variable `ebpf:"diskio_bios_used"`
 	DiskioZeroHist *ebpf.Variable `ebpf:"diskio_zero_hist"`
 	DiskioZeroRow  *ebpf.Variable `ebpf:"diskio_zero_row"`
@@ -162,6 +163,8 @@ type diskioPrograms struct {
 	DiskioBioQueueTyped    *ebpf.Program `ebpf:"diskio_bio_queue_typed"`
 	DiskioCompleteRaw      *ebpf.Program `ebpf:"diskio_complete_raw"`
 	DiskioCompleteTyped    *ebpf.Program `ebpf:"diskio_complete_typed"`
+	DiskioServeRaw         *ebpf.Program `ebpf:"diskio_serve_raw"`
+	DiskioServeTyped       *ebpf.Program `ebpf:"diskio_serve_typed"`
 }
 
 func (p *diskioPrograms) Close() error {
@@ -172,6 +175,8 @@ func (p *diskioPrograms) Close() error {
 		p.DiskioBioQueueTyped,
 		p.DiskioCompleteRaw,
 		p.DiskioCompleteTyped,
+		p.DiskioServeRaw,
+		p.DiskioServeTyped,
 	)
 }
 

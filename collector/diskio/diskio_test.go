@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diskio_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/diskio"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+// TestRequests compares with the kernel's own counts of the disk and with fio's
+// of what it did, for the programs of either kind on the same I/O.
+func TestRequests(t *testing.T) {
+	engines := map[string]*engine.Engine{
+		"typed": kerneltest.Run(t, diskio.Spec(), "service-time"),
+		"raw":   kerneltest.Run(t, raw(diskio.Spec()), "service-time"),
+	}
+	disks := make(map[string]disk)
+	var jobs []job
+	for _, scheduler := range []string{"none", "mq-deadline"} {
+		for _, statistics := range []string{"1", "0"} {
+			d, _ := loop(t, 16<<20)
+			d.set(t, "queue/scheduler", scheduler)
+			d.set(t, "queue/iostats", statistics)
+			if statistics == "0" {
+				// Only fio's counts are left, and fio sees no merges.
+				d.set(t, "queue/nomerges", "2")
+			}
+			disks[scheduler+" iostats="+statistics] = d
+			jobs = append(jobs,
+				job{d, d.name + " read", "rw=randread ioengine=libaio iodepth=8 bs=4k io_size=1200k"},
+				job{d, d.name + " write", "rw=randwrite ioengine=psync fsync=10 bs=8k io_size=808k"},
+				job{d, d.name + " sync", "rw=randwrite ioengine=psync sync=dsync bs=4k io_size=80k"},
+				job{d, d.name + " trim", "rw=randtrim ioengine=psync bs=64k io_size=1472k"})
+		}
+	}
+	watches := make(map[string]*watch)
+	for kind, e := range engines {
+		for setting, d := range disks {
+			watches[kind+" "+setting] = see(t, e, d)
+		}
+	}
+	ran := fio(t, jobs...)
+	for _, d := range disks {
+		zero(t, d)
+	}
+	for name, w := range watches {
+		t.Run(name, func(t *testing.T) { checkRequests(t, w.seen(t), ran) })
+	}
+}
+
+const zeroes, zeroBytes = 17, 128 << 10
+
+// zero has the disk itself write zeroes.
+func zero(t *testing.T, d disk) {
+	f := open(t, d, os.O_RDWR)
+	for i := range int64(zeroes) {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, i*zeroBytes, zeroBytes)
+		if err != nil {
+			t.Fatalf("zeroing a range of %s: %v", d.path(), err)
+		}
+	}
+}
+
+func checkRequests(t *testing.T, s seen, ran map[string]fioResult) {
+	reads, writes := ran[s.disk.name+" read"].Read, ran[s.disk.name+" write"]
+	syncs, trims := ran[s.disk.name+" sync"].Write, ran[s.disk.name+" trim"].Trim
+	equal(t, "fio's reads", reads.IOs, 300)
+	equal(t, "fio's writes", writes.Write.IOs, 101)
+	equal(t, "fio's calls of fsync", writes.Sync.IOs, 10)
+	equal(t, "fio's synchronous writes", syncs.IOs, 20)
+	equal(t, "fio's trims", trims.IOs, 23)
+
+	// A synchronous write is the data, a flush, and the same write once more
+	// with nothing, for the disk cannot force data out by itself. Then an
+	// empty flush, the system call's.
+	emptyFlushes := writes.Sync.IOs + syncs.IOs
+	equal(t, "flushes", s.ours["flush"].ios, emptyFlushes+syncs.IOs)
+	equal(t, "writes", s.ours["write"].ios, writes.Write.IOs+syncs.IOs+zeroes)
+	equal(t, "bytes written", s.ours["write"].bytes, writes.Write.Bytes+syncs.Bytes+zeroes*zeroBytes)
+	equal(t, "discards", s.ours["discard"].ios, trims.IOs)
+	equal(t, "bytes discarded", s.ours["discard"].bytes, trims.Bytes)
+	equal(t, "bytes read", s.ours["read"].bytes, reads.Bytes)
+	s.clean(t)
+	s.service(t)
+	if read(t, s.disk.sysfs("queue/iostats")) == "1" {
+		// Neighbours that wait together become one request.
+		if s.ours["read"].ios > reads.IOs {
+			t.Errorf("%d reads, fio made %d", s.ours["read"].ios, reads.IOs)
+		}
+		s.requests(t, emptyFlushes)
+		return
+	}
+	// Some kernels leave the time of an earlier request in a new one then.
+	equal(t, "the kernel's reads", s.kernel["read"].ios, 0)
+	equal(t, "reads", s.ours["read"].ios, reads.IOs)
+	for op, side := range map[string]fioSide{"read": reads, "discard": trims} {
+		if s.ours[op].ns == 0 || s.ours[op].ns > side.ns() {
+			t.Errorf("time of %s is %d ns, fio's %d", op, s.ours[op].ns, side.ns())
+		}
+	}
+}
+
+// raw leaves the hooks only the alternatives that need no types.
+func raw(spec collector.Spec) collector.Spec {
+	hooks := make([]collector.Hook, len(spec.Hooks))
+	for i, h := range spec.Hooks {
+		hooks[i] = h
+		hooks[i].Programs = nil
+		for _, name := range h.Programs {
+			if strings.HasSuffix(name, "_raw") {
+				hooks[i].Programs = append(hooks[i].Programs, name)
+			}
+		}
+	}
+	spec.Hooks = hooks
+	return spec
+}
+
+// TestErrors takes from the loop device the right to write to its file.
+func TestErrors(t *testing.T) {
+	e := kerneltest.Run(t, diskio.Spec())
+	d, backing := loop(t, 1<<20)
+	f := open(t, d, os.O_RDWR|unix.O_DIRECT)
+	block := aligned(t, 4096)
+	w := see(t, e, d)
+	if _, err := f.WriteAt(block, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := unix.FcntlInt(backing.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
+		t.Fatalf("sealing the disk's memory: %v", err)
+	}
+	const n = 13
+	for range n {
+		if _, err := f.WriteAt(block, 8192); err == nil {
+			t.Fatal("a write to sealed memory succeeded")
+		}
+		if _, err := f.ReadAt(block, 8192); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := w.seen(t)
+	equal(t, "writes", s.ours["write"].ios, n+1)
+	equal(t, "the kernel's writes", s.kernel["write"].ios, n+1)
+	equal(t, "failed writes", s.ours["write"].errors, n)
+	equal(t, "reads", s.ours["read"].ios, n)
+	equal(t, "failed reads", s.ours["read"].errors, 0)
+}
+
+func open(t testing.TB, d disk, flags int) *os.File {
+	t.Helper()
+	f, err := os.OpenFile(d.path(), flags, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	return f
+}
+
+// aligned is memory that a disk can read and write directly.
+func aligned(t testing.TB, size int) []byte {
+	t.Helper()
+	b, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Munmap(b) })
+	return b
+}

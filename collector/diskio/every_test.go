@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diskio_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/collector/diskio"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+// TestEveryDevice reads from each block device of the machine, whatever it is.
+func TestEveryDevice(t *testing.T) {
+	loop(t, 1<<20)
+	everyDevice(t, kerneltest.Run(t, diskio.Spec()))
+}
+
+func everyDevice(t *testing.T, e *engine.Engine) {
+	t.Helper()
+	before := kerneltest.Read(t, e)
+	disks, err := os.ReadDir("/sys/block")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	for _, entry := range disks {
+		d := disk{entry.Name()}
+		f, err := os.OpenFile("/dev/"+strings.ReplaceAll(d.name, "!", "/"), os.O_RDONLY|unix.O_DIRECT, 0)
+		if err != nil {
+			t.Logf("%s cannot be opened: %v", d.name, err)
+			continue
+		}
+		n, err := f.ReadAt(aligned(t, 64<<10), 0)
+		f.Close()
+		if n == 0 {
+			t.Logf("%s cannot be read: %v", d.name, err)
+			continue
+		}
+		asked = append(asked, strings.ReplaceAll(d.name, "!", "/"))
+	}
+	if len(asked) == 0 {
+		t.Fatal("the machine has no disk")
+	}
+	t.Logf("read from %v", asked)
+	after := kerneltest.Read(t, e)
+	after.Lost(t)
+	for _, name := range asked {
+		if collected(after, name)["read"].ios == collected(before, name)["read"].ios {
+			t.Errorf("%s was read from, and has no more reads", name)
+		}
+	}
+}

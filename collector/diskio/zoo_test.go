@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package diskio_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+// The kinds of disk that the kernel makes of nothing, each until the test ends.
+
+// module loads a kernel module until the test ends.
+func module(t testing.TB, name string, options ...string) {
+	t.Helper()
+	kerneltest.Tool(t, "modprobe", "kmod")
+	kerneltest.Command(t, "modprobe", append([]string{name}, options...)...)
+}
+
+// settings writes values to files in a folder, in order.
+func settings(t testing.TB, folder string, pairs ...string) {
+	t.Helper()
+	for i := 0; i < len(pairs); i += 2 {
+		write(t, filepath.Join(folder, pairs[i]), pairs[i+1])
+	}
+}
+
+// folder makes one in configfs, which makes the thing it stands for.
+func folder(t testing.TB, path string) string {
+	t.Helper()
+	const configfs = "/sys/kernel/config"
+	if err := unix.Mount("none", configfs, "configfs", 0, ""); err != nil && err != unix.EBUSY {
+		t.Fatalf("mounting configfs: %v", err)
+	}
+	path = filepath.Join(configfs, path)
+	if err := os.Mkdir(path, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(path) })
+	return path
+}
+
+// nullBlk completes after "delay"; options are further attributes.
+func nullBlk(t testing.TB, name string, delay time.Duration, options ...string) disk {
+	t.Helper()
+	module(t, "null_blk", "nr_devices=0")
+	config := folder(t, "nullb/"+name)
+	pairs := []string{"size", "64", "irqmode", "1"}
+	if delay > 0 {
+		pairs = []string{"size", "64", "irqmode", "2", "completion_nsec", fmt.Sprint(delay.Nanoseconds())}
+	}
+	settings(t, config, append(pairs, options...)...)
+	write(t, filepath.Join(config, "power"), "1")
+	t.Cleanup(func() { write(t, filepath.Join(config, "power"), "0") })
+	// Older kernels number the disk.
+	for _, d := range []disk{{name}, {"nullb" + read(t, filepath.Join(config, "index"))}} {
+		if _, err := os.Stat(d.sysfs("")); err == nil {
+			return d
+		}
+	}
+	t.Fatalf("null_blk made no disk of %s", config)
+	return disk{}
+}
+
+// mapped makes a device mapper disk: "kind" and what follows the offset and
+// the length in its table.
+func mapped(t testing.TB, name, kind, rest string, sectors int) disk {
+	t.Helper()
+	module(t, "dm-mod")
+	kerneltest.Tool(t, "dmsetup", "dmsetup")
+	kerneltest.Command(t, "dmsetup", "create", name, "--noudevsync", "--table", fmt.Sprintf("0 %d %s %s", sectors, kind, rest))
+	t.Cleanup(func() { kerneltest.Command(t, "dmsetup", "remove", "--noudevsync", name) })
+	minor := strings.TrimSpace(kerneltest.Command(t, "dmsetup", "info", "-c", "--noheadings", "-o", "minor", name))
+	return disk{"dm-" + minor}
+}
+
+// sectors is the disk's size, in units of 512 bytes.
+func (d disk) sectors(t testing.TB) int {
+	t.Helper()
+	n, err := strconv.Atoi(read(t, d.sysfs("size")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func zram(t testing.TB) disk {
+	t.Helper()
+	module(t, "zram", "num_devices=1")
+	d := disk{"zram0"}
+	write(t, d.sysfs("disksize"), "8M")
+	t.Cleanup(func() { write(t, d.sysfs("reset"), "1") })
+	return d
+}
+
+func ramDisk(t testing.TB) disk {
+	t.Helper()
+	module(t, "brd", "rd_nr=1", "rd_size=8192")
+	return disk{"ram0"}
+}
+
+// scsi makes a SCSI disk that its own driver imitates. The folder takes the
+// driver's options while it runs.
+func scsi(t testing.TB) (d disk, options string) {
+	t.Helper()
+	module(t, "sd_mod")
+	module(t, "scsi_debug", "delay=0", "ndelay=100000", "dev_size_mb=8")
+	options = "/sys/bus/pseudo/drivers/scsi_debug"
+	for range 2000 {
+		found, err := filepath.Glob(options + "/adapter0/host*/target*/*/block/*")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(found) > 0 && !strings.HasPrefix(read(t, filepath.Join(found[0], "stat")), "0 ") {
+			return disk{filepath.Base(found[0])}, options
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatal("no SCSI disk appeared")
+	return disk{}, ""
+}
+
+// raid makes an md array without metadata of two disks.
+func raid(t testing.TB, name, level string, members [2]disk) disk {
+	t.Helper()
+	module(t, "md_mod")
+	module(t, level)
+	write(t, "/sys/module/md_mod/parameters/new_array", name)
+	d := disk{name}
+	md := d.sysfs("md")
+	settings(t, md, "metadata_version", "none", "level", level, "raid_disks", "2", "chunk_size", "65536",
+		"component_size", fmt.Sprint(members[0].sectors(t)/2))
+	for slot, m := range members {
+		write(t, filepath.Join(md, "new_dev"), read(t, m.sysfs("dev")))
+		settings(t, filepath.Join(md, "dev-"+m.name),
+			"size", fmt.Sprint(m.sectors(t)/2), "slot", fmt.Sprint(slot))
+	}
+	write(t, filepath.Join(md, "array_state"), "active")
+	t.Cleanup(func() { write(t, filepath.Join(md, "array_state"), "clear") })
+	open(t, d, os.O_RDONLY) // the first time, the kernel looks for partitions
+	return d
+}
+
+// multipath makes an NVMe disk with two paths, over the kernel's own target,
+// backed by a disk. The names of the paths are returned, too.
+func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
+	t.Helper()
+	const name = "kernscope-test"
+	module(t, "nvme-tcp")
+	module(t, "nvmet-tcp")
+	subsystem := folder(t, "nvmet/subsystems/"+name)
+	write(t, filepath.Join(subsystem, "attr_allow_any_host"), "1")
+	namespace := folder(t, "nvmet/subsystems/"+name+"/namespaces/1")
+	settings(t, namespace, "device_path", backing.path(), "enable", "1")
+	port := folder(t, "nvmet/ports/1")
+	settings(t, port, "addr_trtype", "tcp", "addr_adrfam", "ipv4", "addr_traddr", "127.0.0.1", "addr_trsvcid", "4420")
+	link := filepath.Join(port, "subsystems", name)
+	if err := os.Symlink(subsystem, link); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(link) })
+	before := nvmeControllers(t)
+	for range 2 {
+		write(t, "/dev/nvme-fabrics", "transport=tcp,traddr=127.0.0.1,trsvcid=4420,duplicate_connect,nqn="+name+
+			",hostnqn=nqn.2014-08.org.nvmexpress:uuid:8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60,hostid=8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60")
+	}
+	t.Cleanup(func() {
+		for c := range nvmeControllers(t) {
+			if !before[c] {
+				write(t, filepath.Join(c, "delete_controller"), "1")
+			}
+		}
+	})
+	for range 2000 {
+		// The paths are nvme0c0n1 and nvme0c1n1, the head is nvme0n1.
+		found, err := filepath.Glob("/sys/block/nvme*n1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, paths = disk{}, nil
+		for _, f := range found {
+			if name := filepath.Base(f); strings.Count(name, "c") > 0 {
+				paths = append(paths, disk{name})
+			} else if _, err := os.Stat("/dev/" + name); err == nil {
+				head = disk{name}
+			}
+		}
+		if head.name != "" && len(paths) == 2 {
+			return head, paths
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	t.Fatalf("no NVMe disk with two paths appeared: %v %v", head, paths)
+	return head, nil
+}
+
+func nvmeControllers(t testing.TB) map[string]bool {
+	t.Helper()
+	found, err := filepath.Glob("/sys/class/nvme/nvme*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := make(map[string]bool)
+	for _, c := range found {
+		set[c] = true
+	}
+	return set
+}
