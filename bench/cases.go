@@ -46,6 +46,10 @@ func Cases() []Case {
 			Spec: diskio.Spec(), Counted: latency,
 			Textbook: new(textbook.Diskio()), TextbookCounted: requests,
 			Workload: newBeside, Events: 16_384, OnlyInside: true,
+			Goals: []Goal{
+				{Over: withTextbook, Limit: 0.3, Why: "A device without requests may hand its bios on to one with requests, so a request's bio is looked up where those are; the textbook would miss them"},
+				{Limit: 500},
+			},
 		},
 		{
 			Name: "diskio, without requests", Event: "I/O",

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +40,15 @@ func describeMachine() (Machine, error) {
 	}
 	m.Hypervisor = strings.Contains(cpuinfo(string(info), "flags"), " hypervisor")
 	return m, nil
+}
+
+// busy says that other processes wanted the CPUs during the run, or nothing.
+func (m *Machine) busy() string {
+	before, err := strconv.ParseFloat(m.LoadBefore, 64)
+	if err != nil || before < float64(m.CPUs) {
+		return ""
+	}
+	return fmt.Sprintf("; the machine was busy, load average %s on %d CPUs", m.LoadBefore, m.CPUs)
 }
 
 // cpuinfo is the first value of a name in /proc/cpuinfo.

@@ -93,16 +93,24 @@ func (r *Report) Verdicts() []Verdict {
 		}
 	}
 	if r.Exporter != nil {
-		slowest := slices.MaxFunc(r.Exporter.Scrapes, func(a, b ScrapeTimes) int {
-			return int(median(a.Times) - median(b.Times))
-		})
-		all = append(all,
-			judge("Resident memory with all collectors, after scrapes", 20, r.Exporter.Resident/1e6, "%.1f MB"),
-			judge("Start of the process to the end of the first scrape", 0.3, median(r.Exporter.Starts)/1e9, "%.2f s"),
-			judge("Scrape of everything over HTTP, "+slowest.Format, 3, median(slowest.Times)/1e6, "%.2f ms"),
-		)
+		all = append(all, r.Exporter.verdicts(r.Machine.busy())...)
 	}
 	return all
+}
+
+// verdicts are those of the process; busy says why a time is long that also
+// counts waiting for a CPU.
+func (x *Exporter) verdicts(busy string) []Verdict {
+	slowest := slices.MaxFunc(x.Scrapes, func(a, b ScrapeTimes) int {
+		return int(median(a.Times) - median(b.Times))
+	})
+	memory := judge("Resident memory with all collectors, after scrapes", 20, x.Resident/1e6, "%.1f MB")
+	memory.Why = fmt.Sprintf("%.1f MB of it are pages of the program's file, which the kernel takes back when it needs memory", x.File/1e6)
+	start := judge("Start of the process to the end of the first scrape", 0.3, median(x.Starts)/1e9, "%.2f s")
+	start.Why = fmt.Sprintf("CPU time %.2f s%s", median(x.StartCPU)/1e9, busy)
+	scrape := judge("Scrape of everything over HTTP, "+slowest.Format, 3, median(slowest.Times)/1e6, "%.2f ms")
+	scrape.Why = fmt.Sprintf("Lower quartile %.2f ms%s", quantile(slowest.Times, 0.25)/1e6, busy)
+	return []Verdict{memory, start, scrape}
 }
 
 func (r *Result) verdict(g Goal) Verdict {
