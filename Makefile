@@ -21,11 +21,10 @@ test: ## all tests that run on this machine's own kernel (root)
 	scripts/test
 
 test-vm: ## the same tests on every kernel of the matrix, under QEMU (root)
-	test/vm/setup
-	test/vm/matrix $(KERNELS)
+	scripts/test-vm $(KERNELS)
 
 bench: ## measure cost per event, scrape and memory; writes docs/OVERHEAD.md (root)
-	go run ./bench
+	scripts/bench
 
 lint: ## gofmt, vet, staticcheck, clang-format, shellcheck
 	scripts/lint

@@ -18,16 +18,17 @@ die() {
 	exit 1
 }
 
-# become_root ARGS... runs the script again through sudo unless it is root's
-# already. What the user chose in the environment goes along.
+# become_root SCRIPT ARGS... runs the script, named from the top of the
+# repository, again through sudo unless it is root's already. What the user chose in the environment goes along.
 become_root() {
-	local keep=() name
+	local keep=() name script=$1
+	shift
 	((EUID)) || return 0
 	command -v sudo >/dev/null || die "needs root (to install packages and to load BPF programs), and there is no sudo: run it as root"
-	for name in PATH GOPROXY GOSUMDB GOFLAGS http_proxy https_proxy no_proxy CI; do
+	for name in PATH GOPROXY GOSUMDB GOFLAGS http_proxy https_proxy no_proxy KERNSCOPE_CACHE CI; do
 		[[ -v $name ]] && keep+=("$name=${!name}")
 	done
-	exec sudo env "${keep[@]}" "$PWD/scripts/${0##*/}" "$@"
+	exec sudo env "${keep[@]}" "$PWD/$script" "$@"
 }
 
 # need_packages PACKAGE... installs those of Debian's packages that are missing.

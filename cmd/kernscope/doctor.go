@@ -37,7 +37,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, func(co
 	cmd := app.Command("doctor", "Attach every collector for a moment and explain what runs here, what does not, and what would help. Fails if a collector does not run.")
 	asJSON := cmd.Flag("json", "Print JSON.").Bool()
 	named := cmd.Arg("collector", "Only these collectors.").Strings()
-	return cmd.FullCommand(), func(_ context.Context, env environment) error {
+	return cmd.FullCommand(), func(ctx context.Context, env environment) error {
 		specs, err := flags.chosen(*named)
 		if err != nil {
 			return err
@@ -48,6 +48,10 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, func(co
 		}
 		e := engine.New(cfg)
 		defer e.Close()
+		// A reading shows what attaching does not.
+		if _, err := e.Families(ctx, nil); err != nil {
+			return err
+		}
 		r, err := examine(cfg.Machine, e)
 		if err != nil {
 			return err

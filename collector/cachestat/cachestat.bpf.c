@@ -93,9 +93,14 @@ static __always_inline struct cachestat_counts *cachestat_count(void)
 	return bpf_map_lookup_elem(&cachestat_counts, &zero);
 }
 
+struct page___order {
+	unsigned char compound_order;
+} __attribute__((preserve_access_index));
+
 static __always_inline __u32 cachestat_order(bool typed, struct folio *folio)
 {
 	struct folio___order *old = (void *)folio;
+	struct page___order *tail;
 	unsigned long flags = 0;
 
 	/* The first word, on every kernel and under whatever type. */
@@ -107,7 +112,11 @@ static __always_inline __u32 cachestat_order(bool typed, struct folio *folio)
 		return 0;
 	if (bpf_core_field_exists(old->_folio_order))
 		return FIELD(typed, old, _folio_order) & 31;
-	return FIELD(typed, folio, _flags_1) & 31;
+	if (bpf_core_field_exists(folio->_flags_1))
+		return FIELD(typed, folio, _flags_1) & 31;
+	/* 379708ffde1b "mm: add the first tail page to struct folio": in that page before. */
+	tail = (void *)folio + bpf_core_type_size(struct page___order);
+	return FIELD(false, tail, compound_order) & 31;
 }
 
 /*

@@ -45,7 +45,7 @@ const __u64 fileops_zero = 0;
 static __always_inline void fileops_add(struct fileops_key *key)
 {
 	__u64 *count = row_of(&fileops_calls, key, &fileops_zero);
-	struct fileops_key other = { .operation = key->operation };
+	struct fileops_key other = {.operation = key->operation};
 
 	if (!count) {
 		__sync_fetch_and_add(&losses.map_full, 1);

@@ -10,6 +10,7 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include "abi.bpf.h"
 #include "hist.bpf.h"
 #include "read.bpf.h"
 #include "row.bpf.h"
@@ -17,7 +18,6 @@
 /* CLOCK_MONOTONIC at load: of younger tasks every call was seen to enter. */
 const volatile __u64 cfg_load_ns;
 
-#define SYSCALL_NUMBERS 512 /* more than any architecture has assigned */
 #define SYSCALL_MAX_ERRNO 4095
 
 struct syscall_calls {
@@ -87,42 +87,12 @@ struct {
 const __u64 syscall_zero_count = 0;
 const struct hist syscall_zero_hist = {};
 
-/* arch/x86/include/asm/thread_info.h: int $0x80 sets it even in a 64-bit program */
-struct thread_info___x86 {
-	__u32 status;
-} __attribute__((preserve_access_index));
-#define X86_TS_COMPAT 0x2
-/* arch/arm64/include/asm/thread_info.h */
-#define ARM64_TIF_32BIT (1UL << 22)
-
 struct pt_regs___x86 {
 	unsigned long orig_ax;
 } __attribute__((preserve_access_index));
 struct pt_regs___arm64 {
 	__s32 syscallno;
 } __attribute__((preserve_access_index));
-
-static __always_inline bool syscall_is_compat_of(bool typed, struct thread_info *ti)
-{
-	struct thread_info___x86 *x86 = (void *)ti;
-
-	if (bpf_core_field_exists(x86->status))
-		return FIELD(typed, x86, status) & X86_TS_COMPAT;
-	return FIELD(typed, ti, flags) & ARM64_TIF_32BIT;
-}
-
-static __always_inline bool syscall_is_compat(void)
-{
-	struct task_struct *task;
-
-	/* 3ca1032ab7ab "bpf: Implement get_current_task_btf and RET_PTR_TO_BTF_ID" */
-	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
-		task = bpf_get_current_task_btf();
-		return syscall_is_compat_of(true, &task->thread_info);
-	}
-	task = (void *)bpf_get_current_task();
-	return syscall_is_compat_of(false, &task->thread_info);
-}
 
 static __always_inline int syscall_count(__u64 number)
 {

@@ -7,6 +7,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"runtime/debug"
 	"slices"
@@ -14,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
+	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -83,7 +85,8 @@ func (e *Engine) Close() {
 	}
 }
 
-// States says how every collector fares, in the order of the specs.
+// States says how every collector fares since it was last read, in the order of
+// the specs.
 func (e *Engine) States() []State {
 	states := make([]State, len(e.units))
 	for i, u := range e.units {
@@ -115,11 +118,12 @@ func (e *Engine) Families(ctx context.Context, names []string) ([]metric.Family,
 	return append(families, own.list...), nil
 }
 
-// Check reads every running collector once and returns the first error: the
-// test whether what has been attached can still be read.
+// Check reads every running collector once and says whether the kernel still
+// permits it: the error is one of permission, or nil. What else goes wrong is a
+// matter of the collector, and in its state.
 func (e *Engine) Check() error {
 	for _, u := range e.units {
-		if read := u.read(context.Background()); read.err != nil {
+		if read := u.read(context.Background()); errors.Is(read.err, unix.EPERM) {
 			return read.err
 		}
 	}

@@ -3,6 +3,8 @@
 package engine_test
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -45,6 +47,42 @@ func refused() collector.Spec {
 		return obj, err
 	}
 	return s
+}
+
+// TestFailedReadingIsTheCollectorsOwn has a source that cannot be read: that is
+// no reason to stop, and it shows, in metrics and state alike.
+func TestFailedReadingIsTheCollectorsOwn(t *testing.T) {
+	broken := schedlat.Spec()
+	broken.Name = "broken"
+	fails := true
+	broken.Metrics = append(broken.Metrics, collector.Metric{Name: "from_source_total", Help: "x", Kind: collector.Counter})
+	broken.Hooks = append(broken.Hooks, collector.Hook{Name: "source", Source: &collector.Source{
+		From:    "nowhere",
+		Metrics: []string{"from_source_total"},
+		Read: func(context.Context) (map[string][]metric.Sample, error) {
+			if fails {
+				return nil, errors.New("nothing\nthere")
+			}
+			return map[string][]metric.Sample{"from_source_total": {{Value: 7}}}, nil
+		},
+	}})
+	e := engine.New(config(t, broken, syscall.Spec()))
+	defer e.Close()
+	if err := e.Check(); err != nil {
+		t.Errorf("a reading that failed for want of the source forbids to go on: %v", err)
+	}
+	numbers := kerneltest.Read(t, e)
+	if s := e.States()[0]; s.Status != engine.Failed || !strings.Contains(s.Reason, "nothing; there") {
+		t.Errorf("state %+v", s)
+	}
+	if numbers.Value("kernscope_collector_success", "collector=broken") != 0 || numbers.Value("kernscope_collector_success", "collector=syscall") != 1 {
+		t.Error("success does not show which collector failed")
+	}
+	fails = false
+	numbers = kerneltest.Read(t, e)
+	if s := e.States()[0]; s.Status != engine.Running || numbers.Value("from_source_total") != 7 {
+		t.Errorf("state %+v after the source was back", s)
+	}
 }
 
 func descriptors(t *testing.T) int {

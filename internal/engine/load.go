@@ -210,7 +210,8 @@ func attach(spec *ebpf.ProgramSpec, prog *ebpf.Program) (io.Closer, error) {
 
 // explain makes a problem of an error at load or attach.
 func explain(doing string, err error) *Problem {
-	p := &Problem{Status: Failed, Reason: fmt.Sprintf("%s: %v", doing, err)}
+	reason := strings.ReplaceAll(fmt.Sprintf("%s: %v", doing, err), "\n", "; ") // joined errors
+	p := &Problem{Status: Failed, Reason: reason}
 	var refused *ebpf.VerifierError
 	switch {
 	case errors.As(err, &refused):

@@ -45,9 +45,6 @@ func (o *ownMetrics) merge(other ownMetrics) {
 func (o *ownMetrics) add(u *unit, read *reading) {
 	name := u.spec.Name
 	state := u.state()
-	if read.err != nil {
-		state.Status, state.Reason = Failed, read.err.Error()
-	}
 	success := 0.0
 	if state.Status == Running {
 		success = 1

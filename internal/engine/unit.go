@@ -3,11 +3,13 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -22,7 +24,8 @@ import (
 type unit struct {
 	spec    collector.Spec
 	hooks   []HookState
-	problem *Problem // nil while it runs
+	problem *Problem                // nil if it was attached
+	unread  atomic.Pointer[Problem] // why the last reading failed; nil if it did not
 	started time.Time
 
 	coll     *ebpf.Collection
@@ -234,6 +237,10 @@ func (u *unit) read(ctx context.Context) *reading {
 		u.readAll(ctx, out)
 	}
 	out.took = time.Since(begin)
+	u.unread.Store(nil)
+	if out.err != nil {
+		u.unread.Store(explain("reading", out.err))
+	}
 	out.own.add(u, out)
 	return out
 }
@@ -281,7 +288,7 @@ func (u *unit) readAll(ctx context.Context, out *reading) {
 
 func (u *unit) state() State {
 	s := State{Collector: u.spec.Name, Status: Running, Hooks: u.hooks}
-	if p := u.problem; p != nil {
+	if p := cmp.Or(u.problem, u.unread.Load()); p != nil {
 		s.Status, s.Reason, s.Remedy, s.Detail = p.Status, p.Reason, p.Remedy, p.Detail
 	}
 	return s
