@@ -117,7 +117,11 @@ func (r *report) print(w io.Writer) {
 			if at == "" {
 				at = "nowhere"
 			}
-			fmt.Fprintf(w, "  %s: at %s; the first of %s that this kernel has\n", h.Name, at, strings.Join(h.AnyOf, ", "))
+			fmt.Fprintf(w, "  %s: at %s", h.Name, at)
+			if len(h.AnyOf) > 1 {
+				fmt.Fprintf(w, " (the first that serves here of %s)", strings.Join(h.AnyOf, ", "))
+			}
+			fmt.Fprintln(w)
 			for _, rej := range h.Rejected {
 				what := rej.Attach
 				if rej.Program != "" {

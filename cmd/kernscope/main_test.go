@@ -43,6 +43,10 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 		{[]string{"serve", "--units=fortnights"}, exitUsage, []string{"fortnights"}},
 		{[]string{"serve", "--collector.disable-defaults"}, exitUsage, []string{"no collector is left"}},
 		{[]string{"serve", "--keep-capabilities=cap_bpf,cap_nonsense"}, exitUsage, []string{"--keep-capabilities", "cap_nonsense"}},
+		{[]string{"--web.telemetry-path=/x", "serve"}, exitUsage, []string{`"serve" is a command`}},
+		{[]string{"serve", "--web.telemetry-path=/"}, exitUsage, []string{`"/"`}},
+		{[]string{"serve", "--web.max-requests=-1"}, exitUsage, []string{"-1"}},
+		{[]string{"serve", "--web.config.file=" + dir + "/absent.yml"}, exitUsage, []string{"absent.yml"}},
 		{[]string{"serve", "--btf=" + dir + "/absent"}, exitFailure, []string{"--btf", "absent"}},
 		{[]string{"serve", "--btf=" + garbage}, exitFailure, []string{"--btf", "garbage.btf"}},
 	} {

@@ -50,7 +50,7 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, func(con
 	f.web = kingpinflag.AddFlags(cmd, defaultAddress)
 	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
-	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("40").Int()
+	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
 	f.noOwn = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep after attaching, separated by commas; \"none\" or \"all\".").Default("none").String()
@@ -70,6 +70,10 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	}
 	if len(*f.named) == 1 && !f.addressSet {
 		*f.web.WebListenAddresses = []string{fmt.Sprintf(":%d", specs[0].Port)}
+		*f.compat = false // it is on its own port
+	}
+	if err := server.Check(*f.path, *f.maxScrapes, *f.web.WebConfigFile); err != nil {
+		return fmt.Errorf("%w: %w", err, errUsage)
 	}
 	cfg, err := f.collectors.engineConfig(specs, env.logger)
 	if err != nil {

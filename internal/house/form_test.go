@@ -31,7 +31,7 @@ func checkLicence(files []file) (complaints []string) {
 			continue
 		}
 		want := "SPDX-License-Identifier: Apache-2.0\n"
-		if strings.HasSuffix(f.path, ".bpf.c") || strings.HasSuffix(f.path, ".bpf.h") {
+		if strings.HasSuffix(f.path, ".c") || strings.HasSuffix(f.path, ".h") {
 			want = "SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause"
 		}
 		head := f.text

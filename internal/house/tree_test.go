@@ -72,8 +72,6 @@ func sources(tree fs.FS) ([]file, error) {
 			}
 			f.generated = ast.IsGenerated(f.syntax)
 		case ext == ".c" || ext == ".h":
-			// The kernel's types, written by bpftool.
-			f.generated = path.Base(name) == "vmlinux.h"
 		case !strings.HasPrefix(f.text, "#!"):
 			return nil
 		}

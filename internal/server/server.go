@@ -90,19 +90,29 @@ type Server struct {
 	grace     time.Duration
 }
 
+// Check says whether a telemetry path, a limit of concurrent scrapes and a web
+// configuration file, "" for none, can be used. [Listen] checks them, too.
+func Check(telemetryPath string, maxRequests int, webConfig string) error {
+	if err := checkPath(telemetryPath); err != nil {
+		return err
+	}
+	if maxRequests < 0 {
+		return fmt.Errorf("the limit of concurrent scrapes is %d: it must be 0 for none, or more", maxRequests)
+	}
+	if webConfig == "" {
+		return nil
+	}
+	if err := web.Validate(webConfig); err != nil {
+		return fmt.Errorf("reading the web configuration file %s: %w", webConfig, err)
+	}
+	return nil
+}
+
 // Listen checks the configuration and opens every address; if one cannot be
 // opened none is left open. Connections wait until [Server.Serve].
 func Listen(cfg Config) (*Server, error) {
-	if err := checkPath(cfg.TelemetryPath); err != nil {
+	if err := Check(cfg.TelemetryPath, cfg.MaxRequests, *cfg.Web.WebConfigFile); err != nil {
 		return nil, err
-	}
-	if cfg.MaxRequests < 0 {
-		return nil, fmt.Errorf("the limit of concurrent scrapes is %d: it must be 0 for none, or more", cfg.MaxRequests)
-	}
-	if file := *cfg.Web.WebConfigFile; file != "" {
-		if err := web.Validate(file); err != nil {
-			return nil, fmt.Errorf("reading the web configuration file %s: %w", file, err)
-		}
 	}
 	s := &Server{cfg: cfg, grace: defaultGrace}
 	if cfg.MaxRequests > 0 {
