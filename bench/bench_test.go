@@ -122,7 +122,7 @@ func TestSeries(t *testing.T) {
 
 // example is a result in which every cost is easy to tell.
 func example(c *Case) *Result {
-	r := &Result{Case: c, Events: 100, Turns: 15, Repeated: 1}
+	r := &Result{Case: c, Events: [variants]float64{0, 100, 100, 100}, Turns: 15, Repeated: 1}
 	// The second round is slower by 50 for all: no difference.
 	r.PerEvent = [variants][]float64{{100, 150, 100}, {120, 170, 120}, {130, 180, 130}, {200, 250, 200}}
 	r.Inside = [variants][]float64{nil, {40}, {100}, {340}}
@@ -151,6 +151,31 @@ func TestCosts(t *testing.T) {
 	near("a run of ours", r.NetRun(r.Programs[withOurs]["a"]), 30)
 	r.Case.OnlyInside = true
 	near("the cost of ours inside", r.Cost(withOurs), 60)
+}
+
+func TestAddPrograms(t *testing.T) {
+	turn := map[string]program{"a": {Runs: 150, Seconds: 3000e-9}, "b": {Runs: 50, Seconds: 1500e-9}}
+	r := Result{Case: &Case{}}
+	if err := r.addPrograms(withOurs, turn, 100); err != nil {
+		t.Fatal(err)
+	}
+	// Others made 50 events more.
+	if got := r.Inside[withOurs][0]; math.Abs(got-30) > 1e-9 {
+		t.Errorf("%v ns inside, want 30", got)
+	}
+	if err := r.addPrograms(withOurs, turn, 300); err == nil {
+		t.Error("200 runs for 300 events are no error")
+	}
+	r.Case.Batched = true
+	if err := r.addPrograms(withOurs, turn, 300); err != nil {
+		t.Errorf("runs for several events each: %v", err)
+	}
+	if got := r.Inside[withOurs][1]; math.Abs(got-15) > 1e-9 {
+		t.Errorf("%v ns inside where a run is for several events, want 15", got)
+	}
+	if err := r.addPrograms(withOurs, nil, 300); err == nil {
+		t.Error("no runs at all are no error")
+	}
 }
 
 func TestReport(t *testing.T) {

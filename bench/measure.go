@@ -33,10 +33,10 @@ type Result struct {
 	PerEvent [variants][]float64
 	// Inside is the time inside a variant's programs for one event in ns, in
 	// each round by the statistics, and Programs what each program did in
-	// all of them, which had so many Events.
+	// all of them, which had so many Events. Those of other processes are in it.
 	Inside   [variants][]float64
 	Programs [variants]map[string]program
-	Events   float64
+	Events   [variants]float64
 	// Turns, and those that were repeated because the count was not right.
 	Turns, Repeated int
 }
@@ -120,14 +120,16 @@ func (t *trial) byStatistics(ctx context.Context, rounds, n int) error {
 				return fmt.Errorf("%s: %w", v, err)
 			}
 		}
-		t.result.Events += float64(n)
 	}
 	return nil
 }
 
 // addPrograms adds what the programs of a variant did in a turn of n events.
+// Where no program runs more than once for an event, the one that ran most
+// says how many events there were, other processes' included.
 func (r *Result) addPrograms(v variant, programs map[string]program, n int) error {
 	var all program
+	events := float64(n)
 	if r.Programs[v] == nil {
 		r.Programs[v] = make(map[string]program)
 	}
@@ -136,11 +138,15 @@ func (r *Result) addPrograms(v variant, programs map[string]program, n int) erro
 		r.Programs[v][name] = program{Runs: sum.Runs + p.Runs, Seconds: sum.Seconds + p.Seconds}
 		all.Runs += p.Runs
 		all.Seconds += p.Seconds
+		if !r.Case.Batched {
+			events = max(events, p.Runs)
+		}
 	}
 	if all.Runs == 0 || !r.Case.Batched && all.Runs < float64(n) {
 		return fmt.Errorf("programs ran %.0f times for %d events", all.Runs, n)
 	}
-	r.Inside[v] = append(r.Inside[v], all.Seconds*1e9/float64(n))
+	r.Inside[v] = append(r.Inside[v], all.Seconds*1e9/events)
+	r.Events[v] += events
 	return nil
 }
 

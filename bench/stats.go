@@ -38,7 +38,7 @@ func (r *Result) RunsPerEvent(v variant) float64 {
 	for _, p := range r.Programs[v] {
 		runs += p.Runs
 	}
-	return runs / r.Events
+	return runs / r.Events[v]
 }
 
 // PerRun is what the kernel's statistics say of one run of an empty program,
@@ -65,5 +65,6 @@ func (r *Result) Cost(v variant) float64 {
 // NetRun is the net time of one run of a program, in ns.
 func (r *Result) NetRun(p program) float64 { return p.Seconds*1e9/p.Runs - r.PerRun() }
 
-// Rare says that a program ran too seldom for its time to mean anything.
-func (r *Result) Rare(p program) bool { return p.Runs < r.Events/100 }
+// Rare says that a program of the collector ran too seldom for its time to mean
+// anything.
+func (r *Result) Rare(p program) bool { return p.Runs < r.Events[withOurs]/100 }
