@@ -25,18 +25,18 @@ type asyncReads struct {
 // ioBlock is struct iocb of include/uapi/linux/aio_abi.h; its zero opcode is a
 // read. The members' order is that of little-endian machines.
 type ioBlock struct {
-	data     uint64
-	key      uint32
-	rwFlags  uint32
-	opcode   uint16
-	priority int16
-	file     uint32
-	buffer   uint64
-	bytes    uint64
-	offset   int64
-	reserved uint64
-	flags    uint32
-	eventFD  uint32
+	_      uint64 // data
+	_      uint32 // key
+	_      uint32 // rw_flags
+	_      uint16 // lio_opcode
+	_      int16  // reqprio
+	file   uint32
+	buffer uint64
+	bytes  uint64
+	offset int64
+	_      uint64 // reserved
+	_      uint32 // flags
+	_      uint32 // resfd
 }
 
 // ioEvent is struct io_event.
