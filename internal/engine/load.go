@@ -218,6 +218,9 @@ func explain(doing string, err error) *Problem {
 		p.Reason = fmt.Sprintf("%s: the kernel's verifier refused the program: %v", doing, err)
 		p.Remedy = "report this with the output of \"kernscope doctor\" and \"uname -r\"; --collector.NAME=false leaves the collector out"
 		p.Detail = fmt.Sprintf("%+v", refused)
+		if kernel.Lockdown() == "confidentiality" {
+			p.Remedy = "the kernel is locked down (lockdown=confidentiality) and lets no program copy kernel memory, as this one must: boot with lockdown=integrity"
+		}
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		p.Remedy = "run as root, or grant CAP_BPF and CAP_PERFMON; if it was attached and a CPU has come on since, keep what is dropped: --keep-capabilities=cap_perfmon"
 	case errors.Is(err, unix.ENOMEM):
