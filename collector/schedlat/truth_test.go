@@ -33,40 +33,18 @@ func schedstat(path string) (waited, error) {
 	return w, nil
 }
 
-// ownThreads are the threads of this process, by id.
-func ownThreads(t *testing.T) map[int]waited {
+// ofThreads is the sum over threads of this process.
+func ofThreads(t *testing.T, tids []int) waited {
 	t.Helper()
-	folders, err := os.ReadDir("/proc/self/task")
-	if err != nil {
-		t.Fatal(err)
-	}
-	threads := make(map[int]waited)
-	for _, f := range folders {
-		tid, err := strconv.Atoi(f.Name())
+	var sum waited
+	for _, tid := range tids {
+		w, err := schedstat(fmt.Sprintf("/proc/self/task/%d/schedstat", tid))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if w, err := schedstat("/proc/self/task/" + f.Name() + "/schedstat"); err == nil { // else it has died
-			threads[tid] = w
-		}
+		sum = sum.plus(w)
 	}
-	return threads
-}
-
-// since is what these threads, which must be alive, added after an earlier
-// look at the process. New ones have added all they have.
-func since(t *testing.T, old map[int]waited, tids []int) waited {
-	t.Helper()
-	now := ownThreads(t)
-	var added waited
-	for _, tid := range tids {
-		w, ok := now[tid]
-		if !ok {
-			t.Fatalf("thread %d has died", tid)
-		}
-		added = added.plus(w.minus(old[tid]))
-	}
-	return added
+	return sum
 }
 
 // census is what all tasks of the machine have waited.
@@ -93,9 +71,9 @@ func takeCensus(t *testing.T) census {
 	return c
 }
 
-// since is what was added after an earlier census. It is unknown if a task has
+// most is what was added after an earlier census. It is unknown if a task has
 // died meanwhile, unless the kernel has counted that, too.
-func (c census) since(old census) (added waited, known bool) {
+func (c census) most(old census) (added waited, known bool) {
 	if c.queues {
 		return c.total.minus(old.total), true
 	}
@@ -109,6 +87,19 @@ func (c census) since(old census) (added waited, known bool) {
 	}
 	born := len(c.living) - met
 	return added, met == len(old.living) && born >= c.forks-old.forks
+}
+
+// least is what the living have added after an earlier census, without those
+// that had not run between two censuses before that.
+func (c census) least(old, first, start census) waited {
+	var added waited
+	for path, w := range c.living {
+		if at, ok := start.living[path]; ok && at.stints == first.living[path].stints {
+			continue
+		}
+		added = added.plus(w.minus(old.living[path]))
+	}
+	return added
 }
 
 // runQueues is the sum over all run queues, which do not count the idle task.

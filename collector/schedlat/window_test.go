@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -17,8 +18,11 @@ import (
 
 const latency = "ebpf_sched_runqueue_latency_microseconds"
 
-// collectors run at the same time, by program.
-type collectors map[string]*engine.Engine
+// collectors run at the same time, each with another program.
+type collectors struct {
+	engines map[string]*engine.Engine
+	start   census // once all were attached
+}
 
 // variants runs the collector once with each program that this kernel
 // supports.
@@ -29,17 +33,17 @@ func variants(t *testing.T) collectors {
 	if err != nil {
 		t.Fatal(err)
 	}
-	running := make(collectors)
+	engines := make(map[string]*engine.Engine)
 	for _, program := range Spec().Hooks[0].Programs {
 		if machine.Program(obj.Programs[program], obj.Maps).Answer == kernel.Yes {
-			running[program] = kerneltest.RunOn(t, machine, only(program))
+			engines[program] = kerneltest.RunOn(t, machine, only(program))
 		}
 	}
-	return running
+	return collectors{engines, takeCensus(t)}
 }
 
 func (c collectors) close() {
-	for _, e := range c {
+	for _, e := range c.engines {
 		e.Close()
 	}
 }
@@ -58,53 +62,57 @@ func observed(t *testing.T, e *engine.Engine) waited {
 	return waited{count, sum}
 }
 
-// A window is what happened between two readings, from three sides.
+// A window is what happened between two readings.
 type window struct {
-	// observed by each engine.
+	// observed by each collector.
 	observed map[string]waited
-	// own is the least that must have been observed: what the kernel's own
-	// numbers say of the test's threads between the two readings.
-	own waited
-	// all is the most that can have been observed: what they say of all
-	// tasks, from before the first reading until after the second.
-	all waited
-	// known says that no task has died unseen: else all is too little.
+	// least must have been observed: what the kernel says that tasks have
+	// added between the two readings. Tasks that the collectors need not
+	// have seen before are left out.
+	least waited
+	// most can have been observed: what the kernel says of all tasks, from
+	// before the first reading until after the second.
+	most waited
+	// known says that no task has died unseen; else most is too little.
 	known bool
-	// quiet says that no task was waiting at the start. A waiting task may
-	// have been moved from one CPU to another, and then the kernel has added
-	// a part of the wait already: of the time waited, all is too little.
+	// quiet says that at neither reading a task was waiting. A waiting task
+	// may have been moved to another CPU, and then the kernel has added a
+	// part of its wait already, in front of the stint.
 	quiet bool
 }
 
-// look opens a window around work. The threads, asked for after the work, must
-// outlive it; those that are new count with all they ever did.
+// look opens a window around work.
 //
 // The kernel counts a stint as it begins and the collector as it ends, so
 // stints that last across a reading would be on one side only. sweep ends all
 // that have begun: what the first census has counted was observed before the
-// first reading, and what was counted of the threads by the end of the work is
-// observed by the second. So the bounds are exact and there is no tolerance.
-func (c collectors) look(t *testing.T, threads func() []int, work func()) window {
+// first reading, and what was counted by the end of the work is observed by
+// the second. So the bounds are exact and there is no tolerance.
+func (c collectors) look(t *testing.T, work func()) window {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	w := window{observed: make(map[string]waited)}
+	const settle = 20 * time.Millisecond // threads that have done their work go to sleep
 
+	time.Sleep(settle)
 	first := takeCensus(t)
 	sweep(t)
 	before := make(map[string]waited)
-	for name, e := range c {
+	for name, e := range c.engines {
 		before[name] = observed(t, e)
 	}
-	own := ownThreads(t)
+	begin := takeCensus(t)
 	work()
-	w.own = since(t, own, threads())
+	time.Sleep(settle)
+	end := takeCensus(t)
 	sweep(t)
-	for name, e := range c {
+	for name, e := range c.engines {
 		w.observed[name] = observed(t, e).minus(before[name])
 	}
-	w.all, w.known = takeCensus(t).since(first)
-	w.quiet = first.ready <= len(kerneltest.CPUs(t))
+	w.least = end.least(begin, first, c.start)
+	w.most, w.known = takeCensus(t).most(first)
+	w.quiet = max(first.ready, end.ready) <= len(kerneltest.CPUs(t))
 	return w
 }
 
@@ -127,30 +135,35 @@ func sweep(t *testing.T) {
 	}
 }
 
-// check holds every program's numbers between the bounds, save that of the
-// threads' stints "first" need not have been observed.
-func (w window) check(t *testing.T, first uint64) {
+// check holds every program's numbers between the bounds.
+func (w window) check(t *testing.T) {
 	t.Helper()
 	for name, got := range w.observed {
-		t.Logf("%-23s %6d stints, %11d ns; own threads %6d, %11d; all tasks %6d, %11d",
-			name, got.stints, got.ns, w.own.stints, w.own.ns, w.all.stints, w.all.ns)
-		if got.stints+first < w.own.stints || w.known && got.stints > w.all.stints {
-			t.Errorf("%s: %d stints, want %d to %d", name, got.stints, w.own.stints-first, w.all.stints)
+		t.Logf("%-23s %6d stints, %11d ns; at least %6d, %11d; at most %6d, %11d",
+			name, got.stints, got.ns, w.least.stints, w.least.ns, w.most.stints, w.most.ns)
+		if got.stints < w.least.stints || w.known && got.stints > w.most.stints {
+			t.Errorf("%s: %d stints, want %d to %d", name, got.stints, w.least.stints, w.most.stints)
 		}
-		if first == 0 && got.ns < w.own.ns || w.known && w.quiet && got.ns > w.all.ns {
-			t.Errorf("%s: %d ns, want %d to %d", name, got.ns, w.own.ns, w.all.ns)
+		if w.quiet && (got.ns < w.least.ns || w.known && got.ns > w.most.ns) {
+			t.Errorf("%s: %d ns, want %d to %d", name, got.ns, w.least.ns, w.most.ns)
 		}
 	}
 }
 
+// tight says that the bounds are close enough to tell right from wrong: the
+// work was much more than the readings around it.
+func (w window) tight() bool {
+	return w.least.stints > w.most.stints*9/10 && w.least.ns > w.most.ns*19/20
+}
+
 // narrow looks again until the bounds hold and good says that the window shows
 // what it is to show. Other tasks' business spoils windows; a busy machine may
-// spoil them all, and then only the lower bounds are left. The machines of the
-// matrix have no other business.
+// spoil them all, and then only the bounds of the last that hold are tested.
+// The machines of the matrix have no other business.
 func narrow(t *testing.T, try func() window, good func(window) bool) window {
 	t.Helper()
 	var w window
-	for range 40 {
+	for range 20 {
 		if w = try(); w.known && w.quiet && good(w) {
 			return w
 		}

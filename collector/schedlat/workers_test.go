@@ -22,16 +22,18 @@ type workers struct {
 	tids    []int
 }
 
-// startWorkers makes on each of the CPUs three threads that keep it busy, and
-// two that wake each other by pipes.
+const spinners = 4 // on each CPU
+
+// startWorkers makes on each of the CPUs threads that keep it busy, and two that
+// wake each other by pipes.
 func startWorkers(t *testing.T, cpus []int) *workers {
 	t.Helper()
 	w := &workers{done: make(chan struct{})}
 	// All compete for the CPUs, not for Go's permission to run.
-	permitted := runtime.GOMAXPROCS(5*len(cpus) + 2)
+	permitted := runtime.GOMAXPROCS((spinners+2)*len(cpus) + 2)
 	t.Cleanup(func() { runtime.GOMAXPROCS(permitted) })
 	for _, cpu := range cpus {
-		for range 3 {
+		for range spinners {
 			w.start(t, cpu, func(d time.Duration) {
 				for begin := time.Now(); time.Since(begin) < d; {
 				}
