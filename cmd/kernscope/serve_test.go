@@ -142,9 +142,15 @@ func TestUnprivilegedUserWithTwoCapabilities(t *testing.T) {
 	p := start(t, nobody(unix.CAP_BPF, unix.CAP_PERFMON), "serve", "--web.listen-address="+address)
 	metrics := p.get("http://" + address + "/metrics")
 	for _, s := range builtin.Collectors() {
-		if !strings.Contains(metrics, fmt.Sprintf("kernscope_collector_success{collector=%q} 1", s.Name)) {
-			t.Errorf("%s does not run:\n%s", s.Name, p.log())
+		if strings.Contains(metrics, fmt.Sprintf("kernscope_collector_success{collector=%q} 1", s.Name)) {
+			continue
 		}
+		// Debian's kernels before 6.12 have a level at which perf takes more.
+		const excuse = `collector="memory",reason="nowhere to observe minor faults: `
+		if s.Name == "memory" && strings.Contains(metrics, excuse) && strings.Contains(metrics, "kernel.perf_event_paranoid=3") {
+			continue
+		}
+		t.Errorf("%s does not run:\n%s", s.Name, p.log())
 	}
 	p.stop()
 }

@@ -56,12 +56,29 @@ func (m *Machine) PerfEvents() Finding {
 		case errors.Is(err, unix.ENOSYS):
 			return no("the kernel has no perf_event_open(2), or a seccomp filter hides it",
 				"run a kernel with CONFIG_PERF_EVENTS=y, outside of a container whose seccomp profile refuses perf_event_open(2)")
+		case errors.Is(err, unix.EACCES) && paranoid() > 2:
+			return no(fmt.Sprintf("perf_event_open: %v: with kernel.perf_event_paranoid=%d, a level that distributions add, it takes CAP_SYS_ADMIN", err, paranoid()),
+				"sysctl kernel.perf_event_paranoid=2, or run as root")
 		case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 			return no(fmt.Sprintf("perf_event_open: %v", err),
 				"run as root, or grant CAP_PERFMON; in a container, allow perf_event_open(2) in the seccomp profile")
 		}
 		return Finding{Reason: fmt.Sprintf("perf_event_open: %v", err)}
 	})
+}
+
+// paranoid is the level of kernel.perf_event_paranoid (Documentation/admin-guide/
+// sysctl/kernel.rst, which knows levels up to 2), 0 if there is none.
+func paranoid() int {
+	text, err := os.ReadFile("/proc/sys/kernel/perf_event_paranoid")
+	if err != nil {
+		return 0
+	}
+	level, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return level
 }
 
 // OnlineCPUs are the CPUs that are on, ascending; there is at least one.
