@@ -23,7 +23,7 @@ import (
 
 // The efforts: for the page, and to see that everything works.
 func fullEffort() Effort {
-	return Effort{Rounds: 17, StatRounds: 9, Divisor: 1, Starts: 11, Scrapes: 200}
+	return Effort{Rounds: 15, StatRounds: 7, Divisor: 1, Starts: 11, Scrapes: 200}
 }
 
 func quickEffort() Effort {
