@@ -3,6 +3,7 @@
 package syscall
 
 import (
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -20,6 +21,17 @@ const latency = "ebpf_syscall_latency_microseconds"
 // of the signals. It returns how long user space saw it take.
 func sleep(t *testing.T, d time.Duration) time.Duration {
 	t.Helper()
+	// Go's own signals, by which it takes turns, would end the sleep.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, before unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &before); err != nil {
+		t.Fatal("blocking signals:", err)
+	}
+	defer unix.PthreadSigmask(unix.SIG_SETMASK, &before, nil)
 	var signals uint64
 	timeout := unix.NsecToTimespec(d.Nanoseconds())
 	begin := time.Now()
