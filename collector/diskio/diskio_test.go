@@ -23,7 +23,7 @@ func TestRequests(t *testing.T) {
 		"raw":   kerneltest.Run(t, raw(diskio.Spec()), "service-time"),
 	}
 	disks := make(map[string]disk)
-	var jobs []job
+	steps := make([][]job, 4)
 	for _, scheduler := range []string{"none", "mq-deadline"} {
 		for _, statistics := range []string{"1", "0"} {
 			d, _ := loop(t, 16<<20)
@@ -34,32 +34,37 @@ func TestRequests(t *testing.T) {
 				d.set(t, "queue/nomerges", "2")
 			}
 			disks[scheduler+" iostats="+statistics] = d
-			jobs = append(jobs,
-				job{d, d.name + " read", "rw=randread ioengine=libaio iodepth=8 bs=4k io_size=1200k"},
-				job{d, d.name + " write", "rw=randwrite ioengine=psync fsync=10 bs=8k io_size=808k"},
-				job{d, d.name + " sync", "rw=randwrite ioengine=psync sync=dsync bs=4k io_size=80k"},
-				job{d, d.name + " trim", "rw=randtrim ioengine=psync bs=64k io_size=1472k"})
+			for i, j := range []job{
+				{d, d.name + " read", "rw=randread ioengine=libaio iodepth=8 bs=4k io_size=1200k"},
+				{d, d.name + " write", "rw=randwrite ioengine=psync fsync=10 bs=8k io_size=808k"},
+				{d, d.name + " sync", "rw=randwrite ioengine=psync sync=dsync bs=4k io_size=80k"},
+				{d, d.name + " trim", "rw=randtrim ioengine=psync bs=64k io_size=1472k"},
+			} {
+				steps[i] = append(steps[i], j)
+			}
 		}
 	}
-	watches := make(map[string]*watch)
-	for kind, e := range engines {
-		for setting, d := range disks {
-			watches[kind+" "+setting] = see(t, e, d)
+	exactly(t, func(t testing.TB) {
+		watches := make(map[string]*watch)
+		for kind, e := range engines {
+			for setting, d := range disks {
+				watches[kind+" "+setting] = see(t, e, d)
+			}
 		}
-	}
-	ran := fio(t, jobs...)
-	for _, d := range disks {
-		zero(t, d)
-	}
-	for name, w := range watches {
-		t.Run(name, func(t *testing.T) { checkRequests(t, w.seen(t), ran) })
-	}
+		ran := fio(t, steps...)
+		for _, d := range disks {
+			zero(t, d)
+		}
+		for name, w := range watches {
+			checkRequests(named{t, name}, w.seen(t), ran)
+		}
+	})
 }
 
 const zeroes, zeroBytes = 17, 128 << 10
 
 // zero has the disk itself write zeroes.
-func zero(t *testing.T, d disk) {
+func zero(t testing.TB, d disk) {
 	f := open(t, d, os.O_RDWR)
 	for i := range int64(zeroes) {
 		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, i*zeroBytes, zeroBytes)
@@ -69,7 +74,7 @@ func zero(t *testing.T, d disk) {
 	}
 }
 
-func checkRequests(t *testing.T, s seen, ran map[string]fioResult) {
+func checkRequests(t testing.TB, s seen, ran map[string]fioResult) {
 	reads, writes := ran[s.disk.name+" read"].Read, ran[s.disk.name+" write"]
 	syncs, trims := ran[s.disk.name+" sync"].Write, ran[s.disk.name+" trim"].Trim
 	equal(t, "fio's reads", reads.IOs, 300)
@@ -124,34 +129,36 @@ func raw(spec collector.Spec) collector.Spec {
 	return spec
 }
 
-// TestErrors takes from the loop device the right to write to its file.
+// TestErrors takes from a loop device the right to write to its file.
 func TestErrors(t *testing.T) {
 	e := kerneltest.Run(t, diskio.Spec())
-	d, backing := loop(t, 1<<20)
-	f := open(t, d, os.O_RDWR|unix.O_DIRECT)
-	block := aligned(t, 4096)
-	w := see(t, e, d)
-	if _, err := f.WriteAt(block, 0); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := unix.FcntlInt(backing.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
-		t.Fatalf("sealing the disk's memory: %v", err)
-	}
-	const n = 13
-	for range n {
-		if _, err := f.WriteAt(block, 8192); err == nil {
-			t.Fatal("a write to sealed memory succeeded")
-		}
-		if _, err := f.ReadAt(block, 8192); err != nil {
+	exactly(t, func(t testing.TB) {
+		d, backing := loop(t, 1<<20)
+		f := open(t, d, os.O_RDWR|unix.O_DIRECT)
+		block := aligned(t, 4096)
+		w := see(t, e, d)
+		if _, err := f.WriteAt(block, 0); err != nil {
 			t.Fatal(err)
 		}
-	}
-	s := w.seen(t)
-	equal(t, "writes", s.ours["write"].ios, n+1)
-	equal(t, "the kernel's writes", s.kernel["write"].ios, n+1)
-	equal(t, "failed writes", s.ours["write"].errors, n)
-	equal(t, "reads", s.ours["read"].ios, n)
-	equal(t, "failed reads", s.ours["read"].errors, 0)
+		if _, err := unix.FcntlInt(backing.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_WRITE); err != nil {
+			t.Fatalf("sealing the disk's memory: %v", err)
+		}
+		const n = 13
+		for range n {
+			if _, err := f.WriteAt(block, 8192); err == nil {
+				t.Fatal("a write to sealed memory succeeded")
+			}
+			if _, err := f.ReadAt(block, 8192); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := w.seen(t)
+		equal(t, "writes", s.ours["write"].ios, n+1)
+		equal(t, "the kernel's writes", s.kernel["write"].ios, n+1)
+		equal(t, "failed writes", s.ours["write"].errors, n)
+		equal(t, "reads", s.ours["read"].ios, n)
+		equal(t, "failed reads", s.ours["read"].errors, 0)
+	})
 }
 
 func open(t testing.TB, d disk, flags int) *os.File {

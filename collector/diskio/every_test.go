@@ -17,10 +17,11 @@ import (
 // TestEveryDevice reads from each block device of the machine, whatever it is.
 func TestEveryDevice(t *testing.T) {
 	loop(t, 1<<20)
-	everyDevice(t, kerneltest.Run(t, diskio.Spec()))
+	e := kerneltest.Run(t, diskio.Spec())
+	exactly(t, func(t testing.TB) { everyDevice(t, e) })
 }
 
-func everyDevice(t *testing.T, e *engine.Engine) {
+func everyDevice(t testing.TB, e *engine.Engine) {
 	t.Helper()
 	before := kerneltest.Read(t, e)
 	disks, err := os.ReadDir("/sys/block")

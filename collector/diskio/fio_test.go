@@ -43,19 +43,27 @@ type job struct {
 	options string
 }
 
-// fio runs jobs one after the other, past the page cache, and returns the
-// results by the jobs' names. One call takes many, for fio is slow to start.
-func fio(t testing.TB, jobs ...job) map[string]fioResult {
+// fio runs jobs past the page cache, and returns the results by the jobs' names.
+// The jobs of a step run at the same time. One call takes many jobs, for fio is
+// slow to start, and to go on to the next step.
+func fio(t testing.TB, steps ...[]job) map[string]fioResult {
 	t.Helper()
 	kerneltest.Tool(t, "fio", "fio")
 	args := []string{
 		"--output-format=json", "--eta=never", "--disk_util=0", "--clocksource=clock_gettime",
 		"--thread", "--direct=1",
 	}
-	for _, j := range jobs {
-		args = append(args, "--name="+j.name, "--stonewall", "--filename="+j.disk.path())
-		for _, o := range strings.Fields(j.options) {
-			args = append(args, "--"+o)
+	jobs := 0
+	for _, step := range steps {
+		for i, j := range step {
+			args = append(args, "--name="+j.name, "--filename="+j.disk.path())
+			for _, o := range strings.Fields(j.options) {
+				args = append(args, "--"+o)
+			}
+			if i == 0 {
+				args = append(args, "--stonewall") // waits for the step before
+			}
+			jobs++
 		}
 	}
 	out := kerneltest.Command(t, "fio", args...)
@@ -73,6 +81,6 @@ func fio(t testing.TB, jobs ...job) map[string]fioResult {
 	for _, j := range result.Jobs {
 		results[j.Name] = j.fioResult
 	}
-	equal(t, "fio's results", len(results), len(jobs))
+	equal(t, "fio's results", len(results), jobs)
 	return results
 }

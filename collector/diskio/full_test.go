@@ -22,40 +22,40 @@ func TestMapFull(t *testing.T) {
 	for i := range spec.Maps {
 		spec.Maps[i].Size = func() (uint32, error) { return 5 + 2, nil }
 	}
-	e := kerneltest.Run(t, spec)
-	kernel, ours := everything(t, e)
-	var last disk
-	const n = 21
-	for range 3 {
-		d, _ := loop(t, 1<<20)
-		f := open(t, d, os.O_RDONLY|unix.O_DIRECT)
-		block := aligned(t, 4096)
-		for i := range int64(n) {
-			if _, err := f.ReadAt(block, i*4096); err != nil {
-				t.Fatal(err)
+	exactly(t, func(t testing.TB) {
+		e := kerneltest.Run(t, spec)
+		kernel, ours := everything(t, e)
+		var last disk
+		const n = 21
+		for range 3 {
+			d, _ := loop(t, 1<<20)
+			f := open(t, d, os.O_RDONLY|unix.O_DIRECT)
+			block := aligned(t, 4096)
+			for i := range int64(n) {
+				if _, err := f.ReadAt(block, i*4096); err != nil {
+					t.Fatal(err)
+				}
 			}
+			last = d
 		}
-		last = d
-	}
-	kernelAfter, oursAfter := everything(t, e)
-	equal(t, "reads of all disks", reads(oursAfter)-reads(ours), kernelAfter-kernel)
-	if got := collected(oursAfter, last.name)["read"].ios; got != 0 {
-		t.Errorf("%d reads of the third disk have a row", got)
-	}
-	var misplaced uint64
-	for _, n := range collected(oursAfter, "other") {
-		misplaced += n.ios
-	}
-	if misplaced < n {
-		t.Errorf("%d I/Os are under device=\"other\", %d were made", misplaced, n)
-	}
-	equal(t, "misplaced I/Os said to be lost",
-		oursAfter.Value("kernscope_lost_events_total", "collector=diskio", "reason=map_full"), float64(misplaced))
+		kernelAfter, oursAfter := everything(t, e)
+		equal(t, "reads of all disks", reads(oursAfter)-reads(ours), kernelAfter-kernel)
+		equal(t, "reads of the third disk in a row of its own", collected(oursAfter, last.name)["read"].ios, 0)
+		var misplaced uint64
+		for _, n := range collected(oursAfter, "other") {
+			misplaced += n.ios
+		}
+		if misplaced < n {
+			t.Errorf("%d I/Os are under device=\"other\", %d were made", misplaced, n)
+		}
+		equal(t, "misplaced I/Os said to be lost",
+			oursAfter.Value("kernscope_lost_events_total", "collector=diskio", "reason=map_full"), float64(misplaced))
+	})
 }
 
 // everything is the kernel's number of reads of all disks, and ours at the same
 // time: a machine's other disks do not rest for long.
-func everything(t *testing.T, e *engine.Engine) (uint64, kerneltest.Numbers) {
+func everything(t testing.TB, e *engine.Engine) (uint64, kerneltest.Numbers) {
 	t.Helper()
 	for range 2000 {
 		before, idle := kernelReads(t)
@@ -72,7 +72,7 @@ func everything(t *testing.T, e *engine.Engine) (uint64, kerneltest.Numbers) {
 
 // kernelReads is the kernel's number of reads of all disks, and whether
 // nothing was under way on any.
-func kernelReads(t *testing.T) (uint64, bool) {
+func kernelReads(t testing.TB) (uint64, bool) {
 	t.Helper()
 	disks, err := os.ReadDir("/sys/block")
 	if err != nil {

@@ -44,7 +44,7 @@ func knownLatency(t *testing.T, e *engine.Engine) {
 
 	onSlow, onLower, onDelayed := see(t, e, slow), see(t, e, lower), see(t, e, delayed)
 	const options = "rw=randread ioengine=psync bs=4k size=32m io_size=240k"
-	ran := fio(t, job{slow, "slow", options}, job{delayed, "delayed", options})
+	ran := fio(t, []job{{slow, "slow", options}}, []job{{delayed, "delayed", options}})
 
 	s := onSlow.seen(t)
 	s.requests(t, 0)
