@@ -156,6 +156,12 @@ func TestNetem(t *testing.T) {
 				n.run(fmt.Sprintf("ip addr add 192.168.7.%d/24 dev cable", host))
 				n.run(fmt.Sprintf("ip addr add 2001:db8::%d/64 dev cable nodad", host))
 				n.run("ip link set cable up")
+				// Each is told where the other is: if the answers to that
+				// question were lost, a connection would find no route.
+				n.run(fmt.Sprintf("ip link set cable address 02:00:00:00:00:%02d", host))
+				for _, peer := range []string{"192.168.7.%d", "2001:db8::%d"} {
+					n.run(fmt.Sprintf("ip neigh replace "+peer+" lladdr 02:00:00:00:00:%02d dev cable nud permanent", 3-host, 3-host))
+				}
 				n.run("tc qdisc add dev cable root netem loss 3%")
 			}
 			e := kerneltest.Run(t, only(Spec(), v.suffix))

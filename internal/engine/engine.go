@@ -13,7 +13,6 @@ import (
 	"slices"
 
 	"github.com/cilium/ebpf/rlimit"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/sys/unix"
 
@@ -50,15 +49,12 @@ func New(cfg Config) *Engine {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		cfg.Logger.Debug("Locked memory stays limited", "err", err)
 	}
-	e := &Engine{units: make([]*unit, len(cfg.Specs))}
-	var group errgroup.Group
-	for i, spec := range cfg.Specs {
-		group.Go(func() error {
-			e.units[i] = start(spec, &cfg)
-			return nil
-		})
+	e := new(Engine)
+	for _, spec := range cfg.Specs {
+		// One after the other: decoding the kernel's types for several
+		// objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).
+		e.units = append(e.units, start(spec, &cfg))
 	}
-	group.Wait()
 	for _, s := range e.States() {
 		logger := cfg.Logger.With("collector", s.Collector)
 		if s.Status == Running {
