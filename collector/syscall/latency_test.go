@@ -120,8 +120,9 @@ func TestLatencyOnAllCPUs(t *testing.T) {
 			after := kerneltest.Read(t, e)
 			old, _ := before.Hist(latency, "syscall=sched_get_priority_max")
 			count, _ := after.Hist(latency, "syscall=sched_get_priority_max")
-			if got, want := int(count-old), threads*times*len(cpus); got != want {
-				t.Errorf("%d calls timed, made %d", got, want)
+			got, want, missed := int(count-old), threads*times*len(cpus), after.Missed(before)
+			if got > want || got+missed < want {
+				t.Errorf("%d calls timed, made %d, the kernel missed %d", got, want, missed)
 			}
 		})
 	}

@@ -60,9 +60,10 @@ func TestCallsOnAllCPUs(t *testing.T) {
 			want := threads * times * len(cpus)
 			for _, name := range []string{"sched_get_priority_max", "sched_get_priority_min"} {
 				got := counted(before, after, total, "syscall="+name)
-				t.Logf("%s: %d threads on %d CPUs made %d, counted %d", name, threads*len(cpus), len(cpus), want, got)
-				if got != want {
-					t.Errorf("%s: counted %d, made %d", name, got, want)
+				missed := after.Missed(before)
+				t.Logf("%s: %d threads on %d CPUs made %d, counted %d, missed with others %d", name, threads*len(cpus), len(cpus), want, got, missed)
+				if got > want || got+missed < want {
+					t.Errorf("%s: counted %d, made %d, the kernel missed %d", name, got, want, missed)
 				}
 			}
 			after.Lost(t)

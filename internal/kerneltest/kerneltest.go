@@ -128,6 +128,20 @@ func (n Numbers) Quantile(before Numbers, q float64, name string, labels ...stri
 	return 0, 0
 }
 
+// Missed is how many runs of the collector's programs the kernel has left out
+// since "before". A program does not run while it is interrupted on the same
+// CPU; on kernels that let other tasks interrupt it (Linux 7.0 and newer at
+// system calls) these miss their events, which are at most so many.
+func (n Numbers) Missed(before Numbers) int {
+	missed := 0.0
+	for key, sample := range n {
+		if strings.HasPrefix(key, "kernscope_program_recursion_misses_total{") {
+			missed += sample.Value - before[key].Value
+		}
+	}
+	return int(missed)
+}
+
 // Lost fails the test if the collector lost an event.
 func (n Numbers) Lost(t testing.TB) {
 	t.Helper()
