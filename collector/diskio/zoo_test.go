@@ -143,6 +143,9 @@ func raid(t testing.TB, name, level string, members [2]disk) disk {
 		settings(t, filepath.Join(md, "dev-"+m.name),
 			"size", fmt.Sprint(m.sectors(t)/2), "slot", fmt.Sprint(slot))
 	}
+	if level == "raid1" {
+		write(t, filepath.Join(md, "resync_start"), "none") // they are alike
+	}
 	write(t, filepath.Join(md, "array_state"), "active")
 	t.Cleanup(func() { write(t, filepath.Join(md, "array_state"), "clear") })
 	open(t, d, os.O_RDONLY) // the first time, the kernel looks for partitions
