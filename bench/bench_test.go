@@ -190,7 +190,7 @@ func TestReport(t *testing.T) {
 		Skipped: []Skip{{"tape", "no tape"}},
 		Machine: Machine{CPUs: 2, LoadBefore: "2.50"},
 		Exporter: &Exporter{
-			Resident: 25e6, File: 11e6, Starts: []float64{2e8}, StartCPU: []float64{1e8},
+			Resident: 25e6, File: 11e6, ScrapeCPU: 5e5, Starts: []float64{2e8}, StartCPU: []float64{1e8},
 			Scrapes: []ScrapeTimes{{Format: "text", Bytes: 9, Times: []float64{1e6, 2e6, 9e6}}, {Format: "gzip", Times: []float64{1e6}}},
 		},
 	}
@@ -204,7 +204,7 @@ func TestReport(t *testing.T) {
 		"| disk: cost per I/O ≤ 30 ns | 30 ns | met, 0 % below |",
 		"after scrapes ≤ 20.0 MB | 25.0 MB | **missed**, 25 % above. 11.0 MB of it are pages of the program's file, which",
 		"first scrape ≤ 0.30 s | 0.20 s | met, 33 % below. CPU time 0.10 s; the machine was busy, load average 2.50 on 2 CPUs |",
-		"over HTTP, text ≤ 3.00 ms | 2.00 ms | met, 33 % below. Lower quartile 1.50 ms; the machine was busy",
+		"over HTTP, text ≤ 3.00 ms | 2.00 ms | met, 33 % below. CPU time 0.50 ms; the machine was busy",
 		"| disk, per I/O | 100.0 (100.0) | 120.0 (120.0) | 130.0 (130.0) | 200.0 (200.0) | 20 (20 to 20) | 30 (30 to 30) | 100 (100 to 100) | 1.50× | 0.30× |",
 		"| disk, per I/O | 2.0, textbook 3.0 | 20 | 100 | 340 | 60 | 280 | 0.21× |",
 		"| disk | `a` | 2.00 | 30 |",

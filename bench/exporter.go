@@ -27,6 +27,8 @@ type Exporter struct {
 	Starts, StartCPU []float64
 	// Scrapes are the times of later scrapes over HTTP, and their sizes.
 	Scrapes []ScrapeTimes
+	// ScrapeCPU is the CPU time of one of them, of all formats alike, in ns.
+	ScrapeCPU float64
 	// Resident memory after the last scrape, what of it is its own and what
 	// is the program's file, and the most there ever was, in bytes.
 	Resident, Anonymous, File, Peak float64
@@ -126,6 +128,11 @@ func (x *Exporter) live(ctx context.Context, program string, scrapes int) (err e
 			s.Times = append(s.Times, float64(time.Since(begin)))
 		}
 	}
+	used, err := cpuTime(cmd.Process.Pid)
+	if err != nil {
+		return err
+	}
+	x.ScrapeCPU = (used - cpu) / float64(scrapes*len(formats))
 	return x.readMemory(cmd.Process.Pid)
 }
 

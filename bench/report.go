@@ -109,7 +109,7 @@ func (x *Exporter) verdicts(busy string) []Verdict {
 	start := judge("Start of the process to the end of the first scrape", 0.3, median(x.Starts)/1e9, "%.2f s")
 	start.Why = fmt.Sprintf("CPU time %.2f s%s", median(x.StartCPU)/1e9, busy)
 	scrape := judge("Scrape of everything over HTTP, "+slowest.Format, 3, median(slowest.Times)/1e6, "%.2f ms")
-	scrape.Why = fmt.Sprintf("Lower quartile %.2f ms%s", quantile(slowest.Times, 0.25)/1e6, busy)
+	scrape.Why = fmt.Sprintf("CPU time %.2f ms%s", x.ScrapeCPU/1e6, busy)
 	return []Verdict{memory, start, scrape}
 }
 
