@@ -172,7 +172,7 @@ func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
 	t.Cleanup(func() { os.Remove(link) })
 	before := nvmeControllers(t)
 	for range 2 {
-		write(t, "/dev/nvme-fabrics", "transport=tcp,traddr=127.0.0.1,trsvcid=4420,duplicate_connect,nqn="+name+
+		connect(t, "transport=tcp,traddr=127.0.0.1,trsvcid=4420,duplicate_connect,nqn="+name+
 			",hostnqn=nqn.2014-08.org.nvmexpress:uuid:8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60,hostid=8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60")
 	}
 	t.Cleanup(func() {
@@ -203,6 +203,19 @@ func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
 	}
 	t.Fatalf("no NVMe disk with two paths appeared: %v %v", head, paths)
 	return head, nil
+}
+
+// connect makes an NVMe controller. A slow machine's target may answer late.
+func connect(t testing.TB, options string) {
+	t.Helper()
+	var err error
+	for range 20 {
+		if err = os.WriteFile("/dev/nvme-fabrics", []byte(options), 0); err == nil {
+			return
+		}
+		time.Sleep(200 * time.Millisecond)
+	}
+	t.Fatalf("connecting to the NVMe target: %v", err)
 }
 
 func nvmeControllers(t testing.TB) map[string]bool {
