@@ -121,8 +121,14 @@ func TestLatencyOnAllCPUs(t *testing.T) {
 			old, _ := before.Hist(latency, "syscall=sched_get_priority_max")
 			count, _ := after.Hist(latency, "syscall=sched_get_priority_max")
 			got, want, missed := int(count-old), threads*times*len(cpus), after.Missed(before)
-			if got > want || got+missed < want {
-				t.Errorf("%d calls timed, made %d, the kernel missed %d", got, want, missed)
+			// The table of threads can refuse under contention (its lock is
+			// tried, not waited for); what is lost by that is counted.
+			lost := 0
+			for _, reason := range []string{"map_full", "unstamped"} {
+				lost += counted(before, after, "kernscope_lost_events_total", "collector=syscall", "reason="+reason)
+			}
+			if got > want || got+missed+lost < want {
+				t.Errorf("%d calls timed, made %d, the kernel missed %d, lost with others %d", got, want, missed, lost)
 			}
 		})
 	}
