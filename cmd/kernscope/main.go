@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -34,11 +33,6 @@ const (
 var errUsage = errors.New("see kernscope --help")
 
 func main() {
-	// A scrape leaves little behind: memory is worth more than the time to
-	// collect it. GOGC in the environment decides otherwise.
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(50)
-	}
 	// SIGINT and SIGTERM end the program in order; a second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -23,7 +23,7 @@ type row struct {
 // here, since a value has a copy for every CPU.
 const (
 	batchRows  = 256
-	batchBytes = 512 << 10
+	batchBytes = 64 << 10
 )
 
 // table reads a map whose values are made of 64-bit counters. It is used by
