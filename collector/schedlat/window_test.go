@@ -3,6 +3,7 @@
 package schedlat
 
 import (
+	"fmt"
 	"runtime"
 	"slices"
 	"testing"
@@ -141,13 +142,23 @@ func (w window) check(t *testing.T) {
 	for name, got := range w.observed {
 		t.Logf("%-23s %6d stints, %11d ns; at least %6d, %11d; at most %6d, %11d",
 			name, got.stints, got.ns, w.least.stints, w.least.ns, w.most.stints, w.most.ns)
+	}
+	for _, complaint := range w.complaints() {
+		t.Error(complaint)
+	}
+}
+
+// complaints are the numbers that are not between the bounds.
+func (w window) complaints() (all []string) {
+	for name, got := range w.observed {
 		if got.stints < w.least.stints || w.known && got.stints > w.most.stints {
-			t.Errorf("%s: %d stints, want %d to %d", name, got.stints, w.least.stints, w.most.stints)
+			all = append(all, fmt.Sprintf("%s: %d stints, want %d to %d", name, got.stints, w.least.stints, w.most.stints))
 		}
 		if w.quiet && (got.ns < w.least.ns || w.known && got.ns > w.most.ns) {
-			t.Errorf("%s: %d ns, want %d to %d", name, got.ns, w.least.ns, w.most.ns)
+			all = append(all, fmt.Sprintf("%s: %d ns, want %d to %d", name, got.ns, w.least.ns, w.most.ns))
 		}
 	}
+	return all
 }
 
 // tight says that the bounds are close enough to tell right from wrong: the
@@ -159,7 +170,9 @@ func (w window) tight() bool {
 // narrow looks again until the bounds hold and good says that the window shows
 // what it is to show. Other tasks' business spoils windows. The machines of the
 // matrix have little of it; another may be so busy that it spoils them all, and
-// then the last window is tested against the bounds that hold.
+// then the last window is tested against the bounds that hold. Another machine
+// may also have tasks that its kernel shows to no program, so there a window
+// that does not agree is looked at again; a mistake of ours is in all of them.
 func narrow(t *testing.T, try func() window, good func(window) bool) window {
 	t.Helper()
 	tries := 6
@@ -168,13 +181,14 @@ func narrow(t *testing.T, try func() window, good func(window) bool) window {
 	}
 	var w window
 	for range tries {
-		if w = try(); w.known && w.quiet && good(w) {
+		w = try()
+		if w.known && w.quiet && good(w) && (kerneltest.Kernel() != "" || len(w.complaints()) == 0) {
 			return w
 		}
 	}
 	if kerneltest.Kernel() != "" {
 		t.Fatalf("no window in which the test's threads prevail: %+v", w)
 	}
-	t.Logf("this machine is too busy: tasks died: %t, tasks waited: %t", !w.known, !w.quiet)
+	t.Logf("no window is beyond doubt; in the last, tasks died: %t, tasks waited: %t", !w.known, !w.quiet)
 	return w
 }
