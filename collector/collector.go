@@ -42,11 +42,16 @@ type Spec struct {
 	Maps []Map
 	// Metrics are the families the collector serves.
 	Metrics []Metric
-	// Events, Alerts and Panels are what the recorder and the generators
-	// of rules and dashboards read.
+	// Capabilities are what the collector needs besides CAP_BPF and
+	// CAP_PERFMON, on some machines at least.
+	Capabilities []Capability
+	// Events are what the recorder reads.
 	Events []Event
-	Alerts []Alert
-	Panels []Panel
+	// Records, Alerts and Panels are what the rules and the dashboard are
+	// made of.
+	Records []Record
+	Alerts  []Alert
+	Panels  []Panel
 }
 
 // Hook is one place to attach, with alternatives in order of preference. The
@@ -202,23 +207,4 @@ type Event struct {
 	Ring string
 	// Threshold is the C variable above which an event is recorded, in ns.
 	Threshold string
-}
-
-// Alert is an alerting rule on the collector's metrics.
-type Alert struct {
-	Name     string
-	Expr     string
-	For      string
-	Severity string
-	Summary  string
-	Runbook  string
-}
-
-// Panel is a dashboard panel on the collector's metrics.
-type Panel struct {
-	Row   string
-	Title string
-	Type  string
-	Unit  string
-	Exprs []string
 }

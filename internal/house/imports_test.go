@@ -30,6 +30,8 @@ var rooms = []room{
 	{"collector/builtin", []string{"collector", "collector/*"}},
 	{"collector/*", []string{"collector", "internal/label", "internal/metric"}},
 	{"internal/engine", []string{"collector", "internal/kernel", "internal/label", "internal/metric"}},
+	{"internal/kit", []string{"collector", "internal/metric"}},
+	{"internal/textfile", []string{"internal/metric"}},
 	// The server is handed a function that yields families, not the engine.
 	{"internal/server", []string{"internal/metric"}},
 	{"internal/gen/*", []string{"collector", "collector/*", "internal/*"}},
