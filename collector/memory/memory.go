@@ -67,6 +67,10 @@ func Spec() collector.Spec {
 			Help: "Also count faults by process name (adds a program to every fault).",
 		}},
 		Maps: []collector.Map{{Name: "memory_processes", Other: "fault"}},
+		Capabilities: []collector.Capability{{
+			Name: "CAP_SYS_ADMIN",
+			Why:  "Perf's events of all CPUs take it where kernel.perf_event_paranoid is above 2, as on Debian and Ubuntu.",
+		}},
 		Metrics: []collector.Metric{
 			{
 				Name: minors, Kind: collector.Counter, Map: "memory_minors",
