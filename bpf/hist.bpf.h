@@ -29,51 +29,48 @@ struct hist {
 /* Set by the loader for the unit of the exposition. */
 const volatile __u64 cfg_hist_bounds[8];
 
-static __always_inline __u32 hist_top_bit(__u64 v)
+/* How many bits the value has without its leading zeros. */
+static __always_inline __u64 hist_bits(__u64 v)
 {
-	__u32 e = 0;
-
-	if (v >> 32) {
-		e = 32;
-		v >>= 32;
-	}
-	if (v >> 16) {
-		e += 16;
-		v >>= 16;
-	}
-	if (v >> 8) {
-		e += 8;
-		v >>= 8;
-	}
-	if (v >> 4) {
-		e += 4;
-		v >>= 4;
-	}
-	if (v >> 2) {
-		e += 2;
-		v >>= 2;
-	}
-	return e + (v >> 1);
+	v |= v >> 1;
+	v |= v >> 2;
+	v |= v >> 4;
+	v |= v >> 8;
+	v |= v >> 16;
+	v |= v >> 32;
+	/* All of them are ones now: add them up, by twos, fours and eights. */
+	v -= v >> 1 & 0x5555555555555555;
+	v = (v & 0x3333333333333333) + (v >> 2 & 0x3333333333333333);
+	v = (v + (v >> 4)) & 0x0f0f0f0f0f0f0f0f;
+	return v * 0x0101010101010101 >> 56;
 }
 
+/*
+ * 1 if the mantissa is above the bound, else 0: as both have their top bit
+ * set, the sign of the difference says it.
+ */
+static __always_inline __u64 hist_above(__u64 mantissa, __u64 bound)
+{
+	return (bound - mantissa) >> 63;
+}
+
+/*
+ * Without branches: every one of them would double what the verifier has to
+ * walk, and the CPU would guess it wrong half of the time. In 64 bits, and
+ * with sums only, as that is what older verifiers keep track of.
+ */
 static __always_inline __u32 hist_slot(__u64 v)
 {
-	__u32 e, i = 0, slot;
-	__u64 m;
+	__u64 bits, mantissa, slot;
 
 	if (!v)
 		return 0;
-	e = hist_top_bit(v);
-	m = v << (63 - e);
-	if (m > cfg_hist_bounds[3])
-		i = 4;
-	if (m > cfg_hist_bounds[i + 1])
-		i += 2;
-	if (m > cfg_hist_bounds[i])
-		i += 1;
-	if (i == 7 && m > cfg_hist_bounds[7])
-		i = 8;
-	slot = 1 + 8 * e + i;
+	bits = hist_bits(v);
+	mantissa = v << (64 - bits);
+	slot = 1 + 8 * (bits - 1);
+#pragma unroll
+	for (int i = 0; i < 8; i++)
+		slot += hist_above(mantissa, cfg_hist_bounds[i]);
 	return slot < HIST_OVERFLOW ? slot : HIST_OVERFLOW;
 }
 
