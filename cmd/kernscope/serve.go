@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -75,6 +73,10 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err := server.Check(*f.path, *f.maxScrapes, *f.web.WebConfigFile); err != nil {
 		return fmt.Errorf("%w: %w", err, errUsage)
 	}
+	pause, err := watchdogPause()
+	if err != nil {
+		return err
+	}
 	cfg, err := f.collectors.engineConfig(specs, env.logger)
 	if err != nil {
 		return err
@@ -114,6 +116,10 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	}
 	s.Ready()
 	notify(env.logger, daemon.SdNotifyReady)
+	go watchdog(ctx, pause, env.logger, func(ctx context.Context) error {
+		_, err := e.Families(ctx, nil)
+		return err
+	})
 	err = s.Serve(ctx)
 	notify(env.logger, daemon.SdNotifyStopping)
 	return err
@@ -165,11 +171,4 @@ func describe(specs []collector.Spec, e *engine.Engine) []server.Collector {
 		}
 	}
 	return described
-}
-
-// notify tells systemd, if it waits to be told.
-func notify(logger *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		logger.Warn("Cannot tell systemd", "state", strings.TrimSpace(state), "err", err)
-	}
 }
