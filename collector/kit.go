@@ -6,7 +6,7 @@ import "time"
 
 // What is said of a collector to Prometheus and Grafana. PromQL is written
 // without the unit of latencies, which is the user's choice, and serves classic
-// and native histograms alike. For both it is a text/template with two
+// and native histograms alike. For both it is a text/template with these
 // functions:
 //
 //	{{quantile 0.99 "ebpf_disk_io_latency" "5m" "instance" "device"}}
@@ -15,9 +15,18 @@ import "time"
 // [Histogram], one for each instance and device. The name may have matchers:
 // `ebpf_disk_io_latency{operation="read"}`.
 //
+//	{{buckets "ebpf_disk_io_latency" "5m"}}
+//
+// is what a heatmap shows: the growth of the buckets over 5 minutes, of all
+// series together.
+//
 //	{{name "ebpf_disk_io_latency"}}
 //
-// is the name of a [Histogram] as it is served, with its unit.
+// is the name of what is served in the unit of latencies, with that unit.
+//
+//	{{seconds "ebpf_zfs_txg_last_sync"}}
+//
+// is the value of a gauge that is served in the unit of latencies.
 
 // Capability is a privilege that a collector needs.
 type Capability struct {
@@ -51,20 +60,29 @@ type Alert struct {
 	Description string
 	// Runbook says what to look at first.
 	Runbook string
-	// Fires and Quiet are series, one minute apart, that make and do not make
-	// the alert fire: the rules' tests are made of them.
+	// Fires and Quiet are series that make and do not make the alert fire;
+	// the rules' tests are made of them. There are no others, so nothing at
+	// all is tested too.
 	Fires []Series
 	Quiet []Series
+	// Labels and Value are those of the one alert that Fires makes fire. It
+	// also has its name and severity. Value is left out if it is the 99th
+	// percentile of the only Latency.
+	Labels map[string]string
+	Value  float64
 }
 
-// Series is input for a test of rules.
+// Series is input for a test of rules, a sample a minute.
 type Series struct {
-	// Name with labels, without the unit of latencies.
+	// Name with labels, without the unit of latencies:
+	// `ebpf_disk_io_latency{instance="db1",device="sda",operation="read"}`.
 	Name string
-	// Values in promtool's notation; "" if Latency is set.
-	Values string
-	// Latency makes the series a [Histogram] to which observations of this
-	// latency come all the time.
+	// Value is the first sample, and what each further one is higher by in a
+	// second.
+	Value     float64
+	PerSecond float64
+	// Latency, if set, makes the series a [Histogram]. Its 99th percentile is
+	// this, rounded up to a power of two of the unit.
 	Latency time.Duration
 }
 
@@ -89,24 +107,38 @@ type Panel struct {
 	Place       int
 	Title       string
 	Description string
-	// Type is Grafana's: "timeseries", "heatmap", "stat", "gauge", "bargauge",
-	// "table".
+	// Type is Grafana's. What it makes of the queries:
+	//
+	//	"timeseries"  lines over the time shown
+	//	"heatmap"     a {{buckets}}, latency over time; the colour is the count
+	//	"stat"        the latest numbers, with their past behind them
+	//	"gauge"       the present numbers, as round gauges
+	//	"bargauge"    the present numbers, as bars
+	//	"table"       a column for each query, named by its legend, and a row for
+	//	              each set of labels; the first column sorts
 	Type string
 	// Unit is Grafana's: "s", "percentunit", "ops", "Bps".
 	Unit    string
 	Queries []Query
-	// Thresholds colour values, from the lowest.
+	// Thresholds colour values, from the lowest. In a timeseries, those above
+	// the first are lines.
 	Thresholds []Threshold
-	Stacked    bool
+	// Stacked puts the areas of a timeseries on top of each other.
+	Stacked bool
+	// Log makes the axis of a timeseries logarithmic; zero keeps a place on it.
+	Log bool
 }
 
 // Query is one question of a panel.
 type Query struct {
-	// Expr may use Grafana's variables, $instance and those named like a
-	// label, and $__rate_interval.
+	// Expr may use Grafana's $__rate_interval, and $__range for all of the time
+	// shown. What the user chose of instances, and of devices, pools and
+	// interfaces, is added to each metric that has the label.
 	Expr string
 	// Legend names a result: "{{device}} p99". It is not expanded.
 	Legend string
+	// Unit, if set, is this query's own, drawn against an axis at the right.
+	Unit string
 }
 
 // Threshold is where a colour begins.
