@@ -32,8 +32,6 @@ type Spec struct {
 	Load func() (*ebpf.CollectionSpec, error)
 	// Hooks are the places of the kernel the collector attaches to.
 	Hooks []Hook
-	// Constants are the C variables whose value depends on the machine.
-	Constants []Constant
 	// Tables are the C arrays that are indexed by a system call's number.
 	Tables []SyscallTable
 	// Options are the collector's own switches.
@@ -91,18 +89,6 @@ type Source struct {
 	// Read returns the samples of each metric, by its name. It runs at every
 	// scrape, one call at a time.
 	Read func(ctx context.Context) (map[string][]metric.Sample, error)
-}
-
-// Constant is a "const volatile" C variable that is set from the running
-// kernel's type information before load.
-type Constant struct {
-	// Variable is the name in C.
-	Variable string
-	// Enumerator names a kernel enumerator that is a bit's position: the
-	// variable becomes 1<<value.
-	Enumerator string
-	// Otherwise is the variable's value on kernels without the enumerator.
-	Otherwise uint32
 }
 
 // SyscallTable is a "const volatile" C array of bytes, indexed by the number of

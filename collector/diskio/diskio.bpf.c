@@ -18,9 +18,6 @@
 #include "row.bpf.h"
 #include "disk.bpf.h"
 
-/* The bit of rq_flags that says start_time_ns is valid for this request. */
-const volatile __u32 cfg_rqf_io_stat;
-
 enum diskio_operation {
 	DISKIO_READ,
 	DISKIO_WRITE,
@@ -221,6 +218,24 @@ static __always_inline bool diskio_is_part(bool typed, struct request *rq, __u32
 	return bytes < FIELD(typed, rq, __data_len);
 }
 
+/*
+ * 5f89154e8e9e "block: Use enum to define RQF_x bit indexes" made the flags
+ * enumerators and moved them; RQF_IO_STAT was a macro before, 1 << 13.
+ */
+enum rqf_flags {
+	__RQF_IO_STAT,
+};
+
+/* Is start_time_ns this request's? Without the flag it may be an earlier one's. */
+static __always_inline bool diskio_has_start(bool typed, struct request *rq)
+{
+	__u32 flag = 1 << 13;
+
+	if (bpf_core_enum_value_exists(enum rqf_flags, __RQF_IO_STAT))
+		flag = 1 << bpf_core_enum_value(enum rqf_flags, __RQF_IO_STAT);
+	return FIELD(typed, rq, rq_flags) & flag;
+}
+
 static __always_inline void diskio_count_request(bool typed, struct request *rq, __u32 bytes,
 						 bool error)
 {
@@ -236,8 +251,7 @@ static __always_inline void diskio_count_request(bool typed, struct request *rq,
 	diskio_add(row, bytes, error);
 	if (diskio_is_part(typed, rq, bytes))
 		return;
-	/* Without the flag, start_time_ns may be that of an earlier request. */
-	if (FIELD(typed, rq, rq_flags) & cfg_rqf_io_stat || key.operation == DISKIO_FLUSH)
+	if (diskio_has_start(typed, rq) || key.operation == DISKIO_FLUSH)
 		start = FIELD(typed, rq, start_time_ns);
 	else
 		start = FIELD(typed, rq, io_start_time_ns);

@@ -34,11 +34,6 @@ func Spec() collector.Spec {
 			{Name: "bio submission", Programs: []string{"diskio_bio_queue_typed", "diskio_bio_queue_raw"}},
 			{Name: "bio end", Programs: []string{"diskio_bio_complete_typed", "diskio_bio_complete_raw"}},
 		},
-		Constants: []collector.Constant{
-			// 5f89154e8e9e "block: Use enum to define RQF_x bit indexes" made
-			// it an enumerator and moved the bit; a macro, 1 << 13, before.
-			{Variable: "cfg_rqf_io_stat", Enumerator: "__RQF_IO_STAT", Otherwise: 1 << 13},
-		},
 		Options: []collector.Option{{
 			Name: "service-time",
 			Help: "Also serve the device's own part of the latency, without the time in queues.",

@@ -28,7 +28,6 @@ const (
 	diskioProgDiskioServeRaw         = "diskio_serve_raw"
 	diskioProgDiskioServeTyped       = "diskio_serve_typed"
 	diskioVarCfgHistBounds           = "cfg_hist_bounds"
-	diskioVarCfgRqfIoStat            = "cfg_rqf_io_stat"
 	diskioVarDiskioBiosUsed          = "diskio_bios_used"
 	diskioVarDiskioZeroHist          = "diskio_zero_hist"
 	diskioVarDiskioZeroRow           = "diskio_zero_row"
@@ -101,7 +100,6 @@ type diskioMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type diskioVariableSpecs struct {
 	CfgHistBounds  *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
-	CfgRqfIoStat   *ebpf.VariableSpec `ebpf:"cfg_rqf_io_stat"`
 	DiskioBiosUsed *ebpf.VariableSpec `ebpf:"diskio_bios_used"`
 	DiskioZeroHist *ebpf.VariableSpec `ebpf:"diskio_zero_hist"`
 	DiskioZeroRow  *ebpf.VariableSpec `ebpf:"diskio_zero_row"`
@@ -146,7 +144,6 @@ func (m *diskioMaps) Close() error {
 // It can be passed to loadDiskioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type diskioVariables struct {
 	CfgHistBounds  *ebpf.Variable `ebpf:"cfg_hist_bounds"`
-	CfgRqfIoStat   *ebpf.Variable `ebpf:"cfg_rqf_io_stat"`
 	DiskioBiosUsed *ebpf.Variable `ebpf:"diskio_bios_used"`
 	DiskioZeroHist *ebpf.Variable `ebpf:"diskio_zero_hist"`
 	DiskioZeroRow  *ebpf.Variable `ebpf:"diskio_zero_row"`

@@ -49,23 +49,6 @@ func configure(spec collector.Spec, obj *ebpf.CollectionSpec, cfg *Config) error
 			return err
 		}
 	}
-	for _, c := range spec.Constants {
-		v := obj.Variables[c.Variable]
-		if v == nil {
-			return fmt.Errorf("the object has no variable %s", c.Variable)
-		}
-		value := c.Otherwise
-		bit, ok, err := cfg.Machine.EnumValue(c.Enumerator)
-		if err != nil {
-			return err
-		}
-		if ok {
-			value = 1 << bit
-		}
-		if err := v.Set(value); err != nil {
-			return err
-		}
-	}
 	for _, t := range spec.Tables {
 		if err := setTable(obj, t); err != nil {
 			return err

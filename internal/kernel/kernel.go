@@ -119,30 +119,6 @@ func (m *Machine) Spec() (*btf.Spec, error) {
 	return m.cache.Kernel()
 }
 
-// EnumValue is the value of an enumerator of the kernel, whatever enum, named
-// or not, it stands in. ok is false if no enum has it.
-func (m *Machine) EnumValue(enumerator string) (value uint64, ok bool, err error) {
-	spec, err := m.Spec()
-	if err != nil {
-		return 0, false, err
-	}
-	for t, err := range spec.All() {
-		if err != nil {
-			return 0, false, fmt.Errorf("walking type information: %w", err)
-		}
-		enum, isEnum := t.(*btf.Enum)
-		if !isEnum {
-			continue
-		}
-		for _, v := range enum.Values {
-			if v.Name == enumerator {
-				return v.Value, true, nil
-			}
-		}
-	}
-	return 0, false, nil
-}
-
 // Enumerator says whether the kernel has the enumerator in the named enum.
 func (m *Machine) Enumerator(enum, name string) Finding {
 	return m.once("enumerator "+name, func() Finding {
