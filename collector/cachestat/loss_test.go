@@ -3,6 +3,7 @@
 package cachestat
 
 import (
+	"fmt"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -26,7 +27,7 @@ func sparse(t *testing.T, pages int) *file {
 func TestForgottenPagesAreCounted(t *testing.T) {
 	const chunk, chunks = 64, 20011
 	f := sparse(t, chunk*chunks)
-	for _, w := range waysHere(t) {
+	for i, w := range waysHere(t) {
 		t.Run(w.name, func(t *testing.T) {
 			f.t = t
 			f.drop()
@@ -56,6 +57,15 @@ func TestForgottenPagesAreCounted(t *testing.T) {
 			// Other processes can only add to the three.
 			if forgotten == 0 || misses+forgotten < chunks || hits+misses < chunks {
 				t.Errorf("%d misses, %d hits and %d forgotten of %d pages", misses, hits, forgotten, chunks)
+			}
+			if i == 0 {
+				kerneltest.Accuracy(t, kerneltest.Row{
+					Metric: "ebpf_page_cache_forgotten_total", Source: "the pages read for the first time that were hits",
+					Workload: fmt.Sprintf("a page of each of %d chunks, brought in and read", chunks),
+				}, forgotten, kerneltest.Truth[int]{
+					Least: chunks - misses, Most: chunks - misses, Above: 2 * (value("adds") - chunks),
+					Why: "Pages that others bring in meanwhile are forgotten, too, or are misses.",
+				})
 			}
 			// A table that is twice as full as it should be forgets a third.
 			if misses < chunks/2 {

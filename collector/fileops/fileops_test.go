@@ -42,10 +42,12 @@ func rename(t *testing.T, name string) {
 	}
 }
 
+const operations = "ebpf_file_ops_total"
+
 // count is what was counted for a process.
 func count(t *testing.T, e *engine.Engine, process, operation string) float64 {
 	t.Helper()
-	return kerneltest.Read(t, e).Value("ebpf_file_ops_total", "process="+process, "operation="+operation)
+	return kerneltest.Read(t, e).Value(operations, "process="+process, "operation="+operation)
 }
 
 // variants are the programs for a kernel's own types and for those of a file.
@@ -93,8 +95,15 @@ func TestEverySystemCall(t *testing.T) {
 				}
 			})
 			for operation, n := range want {
-				if got := count(t, e, process, operation); got != n {
+				got := count(t, e, process, operation)
+				if got != n {
 					t.Errorf("%s: %v counted, %v made", operation, got, n)
+				}
+				if name == "preferred" {
+					kerneltest.Accuracy(t, kerneltest.Row{
+						Metric: operations, Source: "the test's own count",
+						Workload: "every system call that does it, each a prime number of times: " + operation,
+					}, got, kerneltest.Exactly(n))
 				}
 			}
 			if want["open"] == 0 || want["read"] == 0 || want["write"] == 0 {
@@ -132,9 +141,10 @@ func TestRealFiles(t *testing.T) {
 	}
 	for i, name := range []string{"one", "two"} {
 		for operation, n := range map[string]int{"open": 13 + i, "write": 3 * (13 + i), "read": 13 + i} {
-			if got := count(t, e, name, operation); got != float64(n) {
-				t.Errorf("%s %s: %v counted, %d made", name, operation, got, n)
-			}
+			kerneltest.Accuracy(t, kerneltest.Row{
+				Metric: operations, Source: "the test's own count",
+				Workload: fmt.Sprintf("opening, writing and reading a file in thread %q: %s", name, operation),
+			}, count(t, e, name, operation), kerneltest.Exactly(float64(n)))
 		}
 	}
 }
