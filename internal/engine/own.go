@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -59,6 +60,15 @@ func (o *ownMetrics) add(u *unit, read *reading) {
 	}
 	o.put(metric.Gauge, "kernscope_collector_duration_seconds",
 		"Time it took to read the collector's maps.", read.took.Seconds(), "collector", name)
+	if u.identity != "" {
+		adopted := 0.0
+		if u.adopted {
+			adopted = 1
+		}
+		o.put(metric.Gauge, "kernscope_collector_adopted",
+			"Whether the collector has gone on counting since an earlier process pinned it (1) or began with this process (0).",
+			adopted, "collector", name)
+	}
 	series := 0
 	for _, f := range read.families {
 		series += len(f.Samples)
@@ -113,22 +123,20 @@ func (o *ownMetrics) addMaps(u *unit, read *reading) {
 			o.put(metric.Gauge, "kernscope_map_entries", "Entries in the map.", float64(entries), labels...)
 			o.put(metric.Gauge, "kernscope_map_capacity", "Entries the map can hold.", float64(m.MaxEntries()), labels...)
 		}
-		if info, err := m.Info(); err == nil {
-			if bytes, ok := info.Memlock(); ok {
-				o.put(metric.Gauge, "kernscope_map_bytes", "Kernel memory of the map, as the kernel accounts for it.", float64(bytes), labels...)
-			}
+		if bytes, ok := u.memory(name); ok {
+			o.put(metric.Gauge, "kernscope_map_bytes", "Kernel memory of the map, as the kernel accounts for it.", float64(bytes), labels...)
 		}
 	}
 }
 
 func (o *ownMetrics) addLosses(u *unit) {
 	for _, l := range u.losses {
-		words := make([]byte, l.variable.Size())
-		if err := l.variable.Get(words); err != nil {
+		section, err := l.section.LookupBytes(uint32(0))
+		if err != nil {
 			continue
 		}
 		o.put(metric.Counter, "kernscope_lost_events_total",
 			"Events that a program saw and could not count where they belong, by reason.",
-			float64(decode(words)[l.word]), "collector", u.spec.Name, "reason", l.reason)
+			float64(binary.NativeEndian.Uint64(section[l.offset:])), "collector", u.spec.Name, "reason", l.reason)
 	}
 }

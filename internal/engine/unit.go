@@ -7,13 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -29,32 +29,39 @@ type unit struct {
 	started time.Time
 
 	coll     *ebpf.Collection
-	links    []io.Closer // a link that is not referenced detaches
+	links    map[string]attachment // by program
 	sources  []*source
 	tables   map[string]*table
 	reserved map[string]map[string]bool
 	readers  []*reader
 	losses   []loss
 	ratios   []*ratio
+	fixed    map[string]uint64 // bytes of maps that have all their memory from the start
 
 	mu sync.Mutex // tables, decoders and ratios serve one reader at a time
+
+	// What may be pinned, or was.
+	identity  string
+	adopted   bool
+	unadopted error // why not
 
 	// What ends the windows of ratios.
 	unwatch  context.CancelFunc
 	watchers sync.WaitGroup
 }
 
-// loss is one reason for which events are lost.
+// loss is one reason for which events are lost: where in a section of variables
+// it is counted.
 type loss struct {
-	variable *ebpf.Variable
-	word     int
-	reason   string
+	section *ebpf.Map
+	offset  int
+	reason  string
 }
 
 // start loads and attaches a collector. It always returns a unit: one that
 // could not start has a problem and holds nothing of the kernel's.
 func start(spec collector.Spec, cfg *Config) *unit {
-	u := &unit{spec: spec, tables: make(map[string]*table)}
+	u := &unit{spec: spec, tables: make(map[string]*table), fixed: make(map[string]uint64)}
 	if problem := u.bringUp(cfg); problem != nil {
 		u.close()
 		u.problem = problem
@@ -85,28 +92,40 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 	if err := configure(u.spec, obj, cfg); err != nil {
 		return explain("configuring", err)
 	}
-	if u.coll, err = load(obj, cfg.Machine); err != nil {
-		return explain("loading", err)
+	if cfg.Pins != nil {
+		if u.identity, err = identity(obj, sized(u.spec.Maps)); err != nil {
+			return explain("telling versions apart", err)
+		}
+		u.unadopted = u.adopt(obj, cfg.Pins.of(u.spec.Name, u.identity))
+	}
+	if !u.adopted {
+		if u.coll, err = load(obj, cfg.Machine); err != nil {
+			return explain("loading", err)
+		}
 	}
 	if err := u.prepare(obj, cfg.Layout, on); err != nil {
 		return explain("preparing to read", err)
 	}
-	for _, hook := range hooks {
+	if !u.adopted {
+		if problem := u.attach(obj); problem != nil {
+			return problem
+		}
+		u.started = time.Now()
+	}
+	u.watchRatios(cfg.Window)
+	return nil
+}
+
+func (u *unit) attach(obj *ebpf.CollectionSpec) *Problem {
+	for _, hook := range u.hooks {
 		if hook.source != nil {
 			continue
 		}
-		l, err := attach(obj.Programs[hook.Program], u.coll.Programs[hook.Program])
+		a, err := attach(obj.Programs[hook.Program], u.coll.Programs[hook.Program])
 		if err != nil {
 			return explain("attaching "+hook.Attach, err)
 		}
-		u.links = append(u.links, l)
-	}
-	u.started = time.Now()
-	ctx, cancel := context.WithCancel(context.Background())
-	u.unwatch = cancel
-	for _, r := range u.ratios {
-		u.endWindow(ctx, r)
-		u.watchers.Go(func() { u.watch(ctx, r) })
+		u.links[hook.Program] = a
 	}
 	return nil
 }
@@ -154,7 +173,7 @@ func (u *unit) prepare(obj *ebpf.CollectionSpec, layout *metric.Layout, on func(
 			}
 		}
 	}
-	return u.findLosses()
+	return u.findLosses(obj)
 }
 
 // findSources lists the sources in use and the names of what they serve.
@@ -178,12 +197,12 @@ func (u *unit) findSources(layout *metric.Layout) (served map[string]bool, err e
 
 // findLosses lists the members of the object's variable "losses", a struct of
 // counters, one for each reason to lose an event.
-func (u *unit) findLosses() error {
-	v := u.coll.Variables["losses"]
+func (u *unit) findLosses(obj *ebpf.CollectionSpec) error {
+	v := obj.Variables["losses"]
 	if v == nil {
 		return nil
 	}
-	reasons, ok := btf.UnderlyingType(v.Type().Type).(*btf.Struct)
+	reasons, ok := btf.UnderlyingType(v.Type.Type).(*btf.Struct)
 	if !ok {
 		return errors.New("the variable losses is no struct")
 	}
@@ -195,12 +214,17 @@ func (u *unit) findLosses() error {
 		if n, err := at.words(); err != nil || n != 1 {
 			return fmt.Errorf("losses.%s is no counter", m.Name)
 		}
-		u.losses = append(u.losses, loss{variable: v, word: at.offset / 8, reason: m.Name})
+		u.losses = append(u.losses, loss{
+			section: u.coll.Maps[v.SectionName],
+			offset:  int(v.Offset) + at.offset,
+			reason:  m.Name,
+		})
 	}
 	return nil
 }
 
-// close detaches the collector and frees what it holds in the kernel.
+// close stops reading and lets go of the collector: what is not pinned is
+// detached and freed.
 func (u *unit) close() {
 	if u.unwatch != nil {
 		u.unwatch()
@@ -208,13 +232,20 @@ func (u *unit) close() {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for _, l := range u.links {
-		l.Close()
+	u.release()
+	u.sources, u.readers = nil, nil
+}
+
+// release lets go of what the collector holds in the kernel.
+func (u *unit) release() {
+	for _, a := range u.links {
+		a.Close()
 	}
+	clear(u.links)
 	if u.coll != nil {
 		u.coll.Close()
 	}
-	u.links, u.sources, u.coll, u.readers = nil, nil, nil, nil
+	u.coll, u.adopted = nil, false
 }
 
 // reading is what one look at a collector yields.
@@ -284,6 +315,23 @@ func (u *unit) readAll(ctx context.Context, out *reading) {
 	for _, r := range u.ratios {
 		out.families = append(out.families, r.latest)
 	}
+}
+
+// memory is the kernel memory of a map in bytes, if the kernel says. It is read
+// from a file that is slow to make, so what does not change is kept.
+func (u *unit) memory(name string) (bytes uint64, ok bool) {
+	if bytes, ok = u.fixed[name]; ok {
+		return bytes, true
+	}
+	m := u.coll.Maps[name]
+	info, err := m.Info()
+	if err != nil {
+		return 0, false
+	}
+	if bytes, ok = info.Memlock(); ok && m.Flags()&unix.BPF_F_NO_PREALLOC == 0 {
+		u.fixed[name] = bytes
+	}
+	return bytes, ok
 }
 
 func (u *unit) state() State {
