@@ -65,7 +65,9 @@ type Hook struct {
 	// target follow from each program's section.
 	Programs []string
 	// When names the option without which the hook is left out; "" is always.
-	When string
+	// Unless names one with which it is.
+	When   string
+	Unless string
 	// For names a program of an earlier hook, which needs this one too: the
 	// hook is left out where that program was not taken. "" is always.
 	For string
@@ -124,6 +126,22 @@ type Map struct {
 	// Size, if set, is asked at load how many rows the map needs on this
 	// machine; else the definition in C says.
 	Size func() (uint32, error)
+	// Owners says whose the rows are, where owners come and go.
+	Owners *Owners
+}
+
+// Owners are what a map's rows belong to, such as cgroups. Rows of an owner that
+// is gone are given up: what they counted moves to rows that differ from them
+// only in the owner, which reads "gone". These take half of the map at most;
+// then the members that are not [Map.Other] read "other". The map is a per-CPU
+// hash. No program may count for an owner that is gone, but for one that began
+// to run while the owner was there.
+type Owners struct {
+	// Field is the member of the key that identifies the owner. No owner has
+	// all its bits set.
+	Field string
+	// As makes what knows the owners.
+	As func() label.Owners
 }
 
 // Kind is the type of a metric family.
@@ -148,6 +166,8 @@ type Metric struct {
 	// Name of the family. The name of a histogram of durations ends in its
 	// unit, which the engine appends: the unit is the user's choice.
 	Name string
+	// Help is a sentence. That of a Ratio goes on with its window, which the
+	// engine appends.
 	Help string
 	Kind Kind
 	// Map whose rows become samples; "" if only a source serves it.
@@ -164,8 +184,10 @@ type Metric struct {
 	Window time.Duration
 	// Labels of each sample; a Ratio has those of its Part.
 	Labels []Label
-	// When names the option without which the family is left out.
-	When string
+	// When names the option without which the family is left out, Unless one
+	// with which it is.
+	When   string
+	Unless string
 }
 
 // Index as a [Label.Field] is the position in a metric whose Field is an array.
@@ -182,7 +204,7 @@ type Label struct {
 	Fixed string
 	// As makes the decoder of the raw member; nil for an enum, whose value
 	// becomes the enumerator's name in lower case without the prefix that
-	// all its enumerators share.
+	// all its enumerators share, and for an owner, whom the map's Owners name.
 	As func() label.Decoder
 }
 

@@ -47,7 +47,7 @@ func Spec() collector.Spec {
 			{
 				Name: "ebpf_page_cache_hit_ratio", Kind: collector.Ratio, Window: 15 * time.Second,
 				Part: hits, Whole: []string{hits, misses},
-				Help: "What part of the pages that were read was found in the page cache, in the last full 15 s; absent if nothing was read.",
+				Help: "What part of the pages that were read was found in the page cache",
 			},
 		},
 	}

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sync/singleflight"
@@ -30,7 +31,13 @@ type Config struct {
 	// Layout of histograms, for the unit they are served in.
 	Layout  *metric.Layout
 	Machine *kernel.Machine
-	Logger  *slog.Logger
+	// Pins, if set, is where collectors that an earlier process pinned are
+	// adopted, and where [Engine.Pin] pins the others.
+	Pins *Pins
+	// Window, if set, is when [Engine.EndWindow] will be called: there is one
+	// window for all ratios, from New to then, and not windows of their own.
+	Window time.Duration
+	Logger *slog.Logger
 }
 
 func (c *Config) on(collector, option string) bool { return c.Options[collector+"."+option] }
@@ -38,6 +45,8 @@ func (c *Config) on(collector, option string) bool { return c.Options[collector+
 // Engine is a set of collectors at work.
 type Engine struct {
 	units   []*unit
+	pins    *Pins
+	logger  *slog.Logger
 	flights singleflight.Group
 }
 
@@ -49,7 +58,7 @@ func New(cfg Config) *Engine {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		cfg.Logger.Debug("Locked memory stays limited", "err", err)
 	}
-	e := new(Engine)
+	e := &Engine{pins: cfg.Pins, logger: cfg.Logger}
 	for _, spec := range cfg.Specs {
 		// One after the other: decoding the kernel's types for several
 		// objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).
@@ -59,7 +68,7 @@ func New(cfg Config) *Engine {
 		logger := cfg.Logger.With("collector", s.Collector)
 		if s.Status == Running {
 			for _, h := range s.Hooks {
-				logger.Info("Attached", "hook", h.Name, "to", h.Attach)
+				logger.Info("Attached", "hook", h.Name, "to", h.Attach, "adopted", s.Adopted)
 			}
 			continue
 		}
@@ -74,7 +83,16 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Close detaches all collectors.
+// EndWindow ends the ratios' window if it is one for all.
+func (e *Engine) EndWindow(ctx context.Context) {
+	for _, u := range e.units {
+		for _, r := range u.ratios {
+			u.endWindow(ctx, r)
+		}
+	}
+}
+
+// Close detaches all collectors that are not pinned.
 func (e *Engine) Close() {
 	for _, u := range e.units {
 		u.close()

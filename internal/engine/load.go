@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math/bits"
 	"os"
 	"strings"
@@ -110,7 +109,8 @@ func load(obj *ebpf.CollectionSpec, m *kernel.Machine) (*ebpf.Collection, error)
 	})
 }
 
-// reserve creates the rows for what does not fit, and returns their keys.
+// reserve creates the rows for what does not fit, unless they are there, and
+// returns their keys.
 func reserve(maps []collector.Map, obj *ebpf.CollectionSpec, coll *ebpf.Collection) (map[string]map[string]bool, error) {
 	reserved := make(map[string]map[string]bool)
 	for _, m := range maps {
@@ -129,7 +129,7 @@ func reserve(maps []collector.Map, obj *ebpf.CollectionSpec, coll *ebpf.Collecti
 		}
 		for _, key := range keys {
 			reserved[m.Name][string(key)] = true
-			if err := loaded.Update(key, zero, ebpf.UpdateAny); err != nil {
+			if err := loaded.Update(key, zero, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
 				return nil, fmt.Errorf("reserving a row of map %s: %w", m.Name, err)
 			}
 		}
@@ -174,14 +174,14 @@ func zeroValue(m *ebpf.Map) (any, error) {
 }
 
 // attach attaches a loaded program where its section says.
-func attach(spec *ebpf.ProgramSpec, prog *ebpf.Program) (io.Closer, error) {
+func attach(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 	switch spec.Type {
 	case ebpf.Tracing:
 		return link.AttachTracing(link.TracingOptions{Program: prog})
 	case ebpf.RawTracepoint:
 		return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: prog})
 	case ebpf.PerfEvent:
-		return attachEveryCPU(strings.TrimPrefix(spec.SectionName, "perf_event/"), prog)
+		return attachEveryCPU(spec, prog)
 	case ebpf.Kprobe:
 		if strings.HasPrefix(spec.SectionName, "kretprobe/") {
 			return link.Kretprobe(spec.AttachTo, prog, nil)

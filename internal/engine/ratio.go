@@ -3,7 +3,9 @@
 package engine
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -27,8 +29,10 @@ type growth struct {
 	part, whole float64
 }
 
-func newRatio(m collector.Metric) *ratio {
-	return &ratio{spec: m, latest: metric.Family{Name: m.Name, Help: m.Help, Type: metric.Gauge}}
+// newRatio makes a ratio of its own window or, if that is set, of another.
+func newRatio(m collector.Metric, window time.Duration) *ratio {
+	help := fmt.Sprintf("%s, in the last full %v; absent if there was nothing.", m.Help, cmp.Or(window, m.Window))
+	return &ratio{spec: m, latest: metric.Family{Name: m.Name, Help: help, Type: metric.Gauge}}
 }
 
 // turn ends a window: families are what the counters stand at.
@@ -67,6 +71,19 @@ func (r *ratio) turn(families []metric.Family) {
 		r.latest.Samples = append(r.latest.Samples, metric.Sample{Labels: labels[key], Value: value})
 	}
 	r.before = now
+}
+
+// watchRatios begins the windows of the ratios. They end by themselves, unless
+// all are to be one window that the engine's user ends.
+func (u *unit) watchRatios(window time.Duration) {
+	ctx, cancel := context.WithCancel(context.Background())
+	u.unwatch = cancel
+	for _, r := range u.ratios {
+		u.endWindow(ctx, r)
+		if window == 0 {
+			u.watchers.Go(func() { u.watch(ctx, r) })
+		}
+	}
 }
 
 // watch ends the ratio's windows until ctx does.

@@ -28,7 +28,7 @@ func counters(numbers map[string][2]float64) []metric.Family {
 func TestRatioIsOfTheGrowthInTheWindow(t *testing.T) {
 	r := newRatio(collector.Metric{
 		Name: "hit_ratio", Kind: collector.Ratio, Part: "hits", Whole: []string{"hits", "misses"}, Window: time.Minute,
-	})
+	}, 0)
 	for i, window := range []struct {
 		numbers map[string][2]float64
 		want    map[string]float64

@@ -55,10 +55,12 @@ type HookState struct {
 
 // State is what is known of a collector at one time.
 type State struct {
-	Collector string      `json:"collector"`
-	Status    Status      `json:"status"`
-	Reason    string      `json:"reason,omitempty"`
-	Remedy    string      `json:"remedy,omitempty"`
-	Detail    string      `json:"-"`
-	Hooks     []HookState `json:"hooks,omitempty"`
+	Collector string `json:"collector"`
+	Status    Status `json:"status"`
+	Reason    string `json:"reason,omitempty"`
+	Remedy    string `json:"remedy,omitempty"`
+	Detail    string `json:"-"`
+	// Adopted means that it goes on from what an earlier process pinned.
+	Adopted bool        `json:"adopted,omitempty"`
+	Hooks   []HookState `json:"hooks,omitempty"`
 }

@@ -61,7 +61,7 @@ type loss struct {
 // start loads and attaches a collector. It always returns a unit: one that
 // could not start has a problem and holds nothing of the kernel's.
 func start(spec collector.Spec, cfg *Config) *unit {
-	u := &unit{spec: spec, tables: make(map[string]*table), fixed: make(map[string]uint64)}
+	u := &unit{spec: spec, links: make(map[string]attachment), tables: make(map[string]*table), fixed: make(map[string]uint64)}
 	if problem := u.bringUp(cfg); problem != nil {
 		u.close()
 		u.problem = problem
@@ -103,7 +103,7 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 			return explain("loading", err)
 		}
 	}
-	if err := u.prepare(obj, cfg.Layout, on); err != nil {
+	if err := u.prepare(obj, cfg, on); err != nil {
 		return explain("preparing to read", err)
 	}
 	if !u.adopted {
@@ -132,12 +132,12 @@ func (u *unit) attach(obj *ebpf.CollectionSpec) *Problem {
 
 // prepare resolves everything that reading needs, so that a mistake in a spec
 // shows at start and not at the first scrape.
-func (u *unit) prepare(obj *ebpf.CollectionSpec, layout *metric.Layout, on func(string) bool) error {
+func (u *unit) prepare(obj *ebpf.CollectionSpec, cfg *Config, on func(string) bool) error {
 	var err error
 	if u.reserved, err = reserve(u.spec.Maps, obj, u.coll); err != nil {
 		return err
 	}
-	served, err := u.findSources(layout)
+	served, err := u.findSources(cfg.Layout)
 	if err != nil {
 		return err
 	}
@@ -146,14 +146,14 @@ func (u *unit) prepare(obj *ebpf.CollectionSpec, layout *metric.Layout, on func(
 			continue
 		}
 		if m.Kind == collector.Ratio {
-			u.ratios = append(u.ratios, newRatio(m))
+			u.ratios = append(u.ratios, newRatio(m, cfg.Window))
 			continue
 		}
 		loaded := u.coll.Maps[m.Map]
 		if loaded == nil {
 			return fmt.Errorf("metric %s: no program in use fills map %s", m.Name, m.Map)
 		}
-		r, err := newReader(m, obj.Maps[m.Map], layout)
+		r, err := newReader(m, obj.Maps[m.Map], cfg.Layout)
 		if err != nil {
 			return fmt.Errorf("metric %s: %w", m.Name, err)
 		}
@@ -335,7 +335,7 @@ func (u *unit) memory(name string) (bytes uint64, ok bool) {
 }
 
 func (u *unit) state() State {
-	s := State{Collector: u.spec.Name, Status: Running, Hooks: u.hooks}
+	s := State{Collector: u.spec.Name, Status: Running, Adopted: u.adopted, Hooks: u.hooks}
 	if p := cmp.Or(u.problem, u.unread.Load()); p != nil {
 		s.Status, s.Reason, s.Remedy, s.Detail = p.Status, p.Reason, p.Remedy, p.Detail
 	}

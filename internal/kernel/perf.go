@@ -26,16 +26,13 @@ func SoftwareEvent(name string) (uint64, bool) {
 }
 
 // OpenSoftwareEvent opens a software event of perf on a CPU, for all tasks, so
-// that a program attached to it runs at every occurrence. Reading the
-// descriptor yields the number of occurrences and the time for which the event
-// was on, in ns, as two 64-bit numbers.
+// that a program attached to it runs at every occurrence.
 func OpenSoftwareEvent(number uint64, cpu int) (int, error) {
 	attr := unix.PerfEventAttr{
-		Type:        unix.PERF_TYPE_SOFTWARE,
-		Size:        unix.PERF_ATTR_SIZE_VER0,
-		Config:      number,
-		Sample:      1, // a sample for every occurrence
-		Read_format: unix.PERF_FORMAT_TOTAL_TIME_ENABLED,
+		Type:   unix.PERF_TYPE_SOFTWARE,
+		Size:   unix.PERF_ATTR_SIZE_VER0,
+		Config: number,
+		Sample: 1, // a sample for every occurrence
 	}
 	return unix.PerfEventOpen(&attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 }
@@ -93,6 +90,18 @@ func OnlineCPUs() ([]int, error) {
 		return nil, fmt.Errorf("parsing %s: %w", file, err)
 	}
 	return cpus, nil
+}
+
+// CPUPeriod numbers the times for which a CPU is on: each has another number
+// than those before. It is the inode of a folder that the kernel makes when the
+// CPU comes on and removes when it goes off.
+func CPUPeriod(cpu int) (uint64, error) {
+	var stat unix.Stat_t
+	folder := fmt.Sprintf("/sys/devices/system/cpu/cpu%d/topology", cpu)
+	if err := unix.Stat(folder, &stat); err != nil {
+		return 0, fmt.Errorf("looking at %s: %w", folder, err)
+	}
+	return stat.Ino, nil
 }
 
 // parseCPUs reads a list as the kernel writes it: "0-2,4".

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pins is a directory of a BPF file system in which collectors go on counting
+// after the process that started them has ended, for the next to adopt:
+//
+//	COLLECTOR/IDENTITY/map-MAP
+//	                   program-PROGRAM
+//	                   link-PROGRAM             or, for events of perf,
+//	                   link-PROGRAM-CPU-PERIOD  one for each CPU
+//	                   complete/
+//
+// The last is made when all else is there, and is the first to be removed. So
+// what lacks it was left by a process that was killed, and is worth nothing.
+type Pins struct {
+	dir string
+}
+
+const complete = "complete"
+
+// ErrNoPins means that there is no BPF file system at the place of a directory
+// of pins.
+var ErrNoPins = errors.New("there is no BPF file system: mount -t bpf bpf /sys/fs/bpf")
+
+// OpenPins makes the directory, whose parent is in a BPF file system, if it is
+// not there yet. If there is no BPF file system, the error is [ErrNoPins].
+func OpenPins(dir string) (*Pins, error) {
+	parent := filepath.Dir(filepath.Clean(dir))
+	var fs unix.Statfs_t
+	if err := unix.Statfs(parent, &fs); err != nil {
+		return nil, fmt.Errorf("looking at %s: %w", parent, err)
+	}
+	if fs.Type != unix.BPF_FS_MAGIC {
+		return nil, fmt.Errorf("%s: %w", parent, ErrNoPins)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("making the directory of pins: %w", err)
+	}
+	if err := unix.Access(dir, unix.W_OK); err != nil {
+		return nil, fmt.Errorf("writing to %s: %w", dir, err)
+	}
+	return &Pins{dir: dir}, nil
+}
+
+// of is where the collector of an identity is pinned.
+func (p *Pins) of(collector, identity string) string {
+	return filepath.Join(p.dir, collector, identity)
+}
+
+// Remove removes what collectors have pinned, all if none is named, also what
+// other versions of kernscope left. Programs that no process uses are detached
+// with it. Nothing there is no error.
+func (p *Pins) Remove(collectors ...string) error {
+	unlock, err := p.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	all := len(collectors) == 0
+	if all {
+		entries, err := os.ReadDir(p.dir)
+		if err != nil {
+			return fmt.Errorf("listing pins: %w", err)
+		}
+		for _, e := range entries {
+			collectors = append(collectors, e.Name())
+		}
+	}
+	for _, name := range collectors {
+		if _, err := p.remove(name); err != nil {
+			return fmt.Errorf("removing what %s has pinned: %w", name, err)
+		}
+	}
+	// It stays if something else is in it, which is not ours.
+	if err := os.Remove(p.dir); all && err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+		return fmt.Errorf("removing the directory of pins: %w", err)
+	}
+	return nil
+}
+
+// remove removes what one collector has pinned, under any identity, and says
+// whether there was anything. What has no name that we give stays.
+func (p *Pins) remove(collector string) (found bool, err error) {
+	dir := filepath.Join(p.dir, collector)
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTDIR) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	for _, e := range entries {
+		if !isIdentity(e) {
+			continue
+		}
+		found = true
+		pinned := filepath.Join(dir, e.Name())
+		if err := os.Remove(filepath.Join(pinned, complete)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return found, err
+		}
+		if err := os.RemoveAll(pinned); err != nil {
+			return found, err
+		}
+	}
+	if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
+		return found, err
+	}
+	return found, nil
+}
+
+func isIdentity(e fs.DirEntry) bool {
+	raw, err := hex.DecodeString(e.Name())
+	return e.IsDir() && err == nil && len(raw) == identityBytes
+}
+
+// lock keeps other processes from changing pins at the same time.
+func (p *Pins) lock() (unlock func(), err error) {
+	dir, err := os.Open(p.dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the directory of pins: %w", err)
+	}
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		dir.Close()
+		return nil, fmt.Errorf("locking the directory of pins: %w", err)
+	}
+	return func() { dir.Close() }, nil
+}
+
+// Names of pins. The file system allows no dots, which C's names have not, but
+// those of the sections of variables do.
+func mapPin(name string) string     { return "map-" + strings.ReplaceAll(name, ".", "-") }
+func programPin(name string) string { return "program-" + name }
+func linkPin(name string) string    { return "link-" + name }
