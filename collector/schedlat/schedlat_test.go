@@ -25,6 +25,7 @@ func TestAgreesWithTheKernel(t *testing.T) {
 		return w
 	}, window.tight)
 	w.check(t)
+	w.record(t, "threads that compete for all CPUs and wake each other")
 }
 
 // All that a new task waits is its own, from its first stint on: these threads
@@ -42,6 +43,7 @@ func TestTasksBornLater(t *testing.T) {
 		})
 	}, func(w window) bool { return w.most.stints-w.least.stints < births/2 })
 	w.check(t)
+	w.record(t, "500 threads that hardly do more than begin")
 }
 
 // What a task waited before it was first seen is not observed: neither all of
@@ -72,6 +74,7 @@ func TestIdleIsNotObserved(t *testing.T) {
 		})
 	}, func(w window) bool { return w.most.stints-w.least.stints < naps/2 })
 	w.check(t)
+	w.record(t, "idle CPUs that are woken 200 times")
 }
 
 // The table holds no dead tasks: however many have lived, there are no more

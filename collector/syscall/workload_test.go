@@ -15,11 +15,28 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
+// variant is a choice of programs.
+type variant struct{ name, suffix string }
+
 // The programs for every kernel of the matrix, and the ones that only older
 // kernels or kernels without type information of their own would take.
-var variants = []struct{ name, suffix string }{
+var variants = []variant{
 	{"preferred", ""},
 	{"raw", "_raw"},
+}
+
+// recursion is why calls are missing that the kernel says it did not show.
+const recursion = "A task may interrupt a program that runs on the same CPU. The kernel shows the interrupting task's call to no program, and counts what it did not show (kernscope_program_recursion_misses_total)."
+
+// accuracy compares a number of calls with what the test made. Of the preferred
+// programs, docs/ACCURACY.md says what came out.
+func (v variant) accuracy(t *testing.T, metric, workload string, got int, truth kerneltest.Truth[int]) {
+	t.Helper()
+	if v.suffix == "" {
+		kerneltest.Accuracy(t, kerneltest.Row{Metric: metric, Workload: workload, Source: "the test's own count"}, got, truth)
+	} else if got < truth.Least-truth.Below || got > truth.Most {
+		t.Errorf("%s, %s: counted %d, made %d, %d may be missing", metric, workload, got, truth.Most, truth.Below)
+	}
 }
 
 // only leaves of every hook the alternatives whose names end so.
