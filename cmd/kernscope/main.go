@@ -32,6 +32,12 @@ const (
 // errUsage marks errors of the command line.
 var errUsage = errors.New("see kernscope --help")
 
+// action is what a command does.
+type action = func(context.Context, environment) error
+
+// addCommand adds a command; it returns its full name and what it does.
+type addCommand func(*kingpin.Application, *collectorFlags) (string, action)
+
 func main() {
 	// SIGINT and SIGTERM end the program in order; a second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -54,7 +60,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logging := &promslog.Config{Writer: stderr}
 	flag.AddFlags(app, logging)
 	commands := map[string]func(context.Context) error{}
-	for _, add := range []func(*kingpin.Application, *collectorFlags) (string, func(context.Context, environment) error){addServe, addList, addDoctor} {
+	adds := []addCommand{addServe, addList, addDoctor}
+	for _, add := range append(adds, configCommands(app)...) {
 		name, command := add(app, collectors)
 		commands[name] = func(ctx context.Context) error {
 			return command(ctx, environment{stdout: stdout, logger: promslog.New(logging)})

@@ -20,12 +20,10 @@ import (
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/kit"
 	"github.com/kernscope/kernscope/internal/privilege"
 	"github.com/kernscope/kernscope/internal/server"
 )
-
-// defaultAddress is where several collectors are served together.
-const defaultAddress = ":9436"
 
 // serveFlags are the flags of the command that serves.
 type serveFlags struct {
@@ -45,7 +43,7 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, func(con
 	f := &serveFlags{collectors: flags}
 	cmd := app.Command("serve", "Attach and serve metrics. A single named collector is served on its own port.").Default()
 	f.named = cmd.Arg("collector", "Only these collectors; each must run on this machine.").Strings()
-	f.web = kingpinflag.AddFlags(cmd, defaultAddress)
+	f.web = kingpinflag.AddFlags(cmd, fmt.Sprintf(":%d", kit.Port))
 	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()

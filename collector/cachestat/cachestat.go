@@ -50,5 +50,6 @@ func Spec() collector.Spec {
 				Help: "What part of the pages that were read was found in the page cache",
 			},
 		},
+		Alerts: alerts(),
 	}
 }

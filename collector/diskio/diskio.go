@@ -64,6 +64,8 @@ func Spec() collector.Spec {
 				Help: "Disk I/O to which the kernel had given no start time; it is in no histogram.",
 			},
 		},
+		Records: records(),
+		Alerts:  alerts(),
 	}
 }
 

@@ -101,5 +101,6 @@ func Spec() collector.Spec {
 				Help: "Allocations by order: the allocation has 2^order pages.",
 			},
 		},
+		Alerts: alerts(),
 	}
 }

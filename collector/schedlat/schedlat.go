@@ -24,5 +24,7 @@ func Spec() collector.Spec {
 			Name: "ebpf_sched_runqueue_latency", Kind: collector.Histogram, Map: "schedlat_delay",
 			Help: "Time a task was ready to run before it ran, one observation for each stint on a CPU, made as the stint ends.",
 		}},
+		Records: records(),
+		Alerts:  alerts(),
 	}
 }

@@ -38,5 +38,6 @@ func Spec() collector.Spec {
 			addresses,
 			prefixes,
 		},
+		Alerts: alerts(),
 	}
 }

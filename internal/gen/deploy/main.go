@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command deploy writes what users install besides the binary, in the default
+// unit and for all built-in collectors, into the folder given: what "kernscope
+// config" prints.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/kit"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+//go:generate go run . ../../../deploy
+
+// folders are what is generated wholly: a file in one that is not written
+// again is removed.
+func folders() map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error) {
+	return map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error){
+		"prometheus": prometheus,
+	}
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: deploy FOLDER")
+		os.Exit(2)
+	}
+	if err := write(os.Args[1]); err != nil {
+		fmt.Fprintln(os.Stderr, "deploy:", err)
+		os.Exit(1)
+	}
+}
+
+// write makes the folders hold what is generated, and nothing else.
+func write(root string) error {
+	for folder, generate := range folders() {
+		files, err := generate(builtin.Collectors(), metric.Microseconds)
+		if err != nil {
+			return fmt.Errorf("generating %s: %w", folder, err)
+		}
+		if err := replace(filepath.Join(root, folder), files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replace makes a folder hold these files, by their path in it, and nothing
+// else.
+func replace(dir string, files map[string][]byte) error {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return fmt.Errorf("making room for %s: %w", name, err)
+		}
+		if err := os.WriteFile(path, files[name], 0o644); err != nil {
+			return fmt.Errorf("writing %s: %w", name, err)
+		}
+	}
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("looking for stale files: %w", err)
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		if _, fresh := files[name]; fresh {
+			return nil
+		}
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("removing a stale file: %w", err)
+		}
+		return nil
+	})
+}
+
+// prometheus are a scrape configuration for each layout, the rules, and their
+// tests.
+func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, error) {
+	var errs []error
+	scrape := func(layout kit.Layout) []byte {
+		text, err := kit.Prometheus(specs, kit.Scrape{Layout: layout, Hosts: []string{"localhost"}, Native: true})
+		errs = append(errs, err)
+		return text
+	}
+	rules, err := kit.Rules(specs, unit)
+	errs = append(errs, err)
+	tests, err := kit.RuleTests(specs, unit)
+	errs = append(errs, err)
+	return map[string][]byte{
+		"kernscope.yml":               scrape(kit.OnePort),
+		"kernscope-per-collector.yml": scrape(kit.PerCollector),
+		kit.RulesFile:                 rules,
+		"kernscope.rules.test.yml":    tests,
+	}, errors.Join(errs...)
+}

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kit
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/prometheus/common/model"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// ruleFile is a file of rules as Prometheus reads it.
+type ruleFile struct {
+	Groups []ruleGroup `yaml:"groups"`
+}
+
+type ruleGroup struct {
+	Name  string `yaml:"name"`
+	Rules []rule `yaml:"rules"`
+}
+
+// rule is a recording or an alerting rule.
+type rule struct {
+	Record      string            `yaml:"record,omitempty"`
+	Alert       string            `yaml:"alert,omitempty"`
+	Expr        string            `yaml:"expr"`
+	For         string            `yaml:"for,omitempty"`
+	Labels      map[string]string `yaml:"labels,omitempty"`
+	Annotations *annotations      `yaml:"annotations,omitempty"`
+}
+
+type annotations struct {
+	Summary     string `yaml:"summary"`
+	Description string `yaml:"description"`
+	Runbook     string `yaml:"runbook"`
+}
+
+// Rules writes the recording and alerting rules of the specs and of kernscope
+// itself, for the unit in which latencies are served. A rule that cannot be
+// written, or that tells its reader nothing, is an error that names it.
+func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
+	records, alerts := make(map[string][]rule), make(map[string][]rule)
+	seen := make(map[string]bool)
+	add := func(to map[string][]rule, group, name, text string, r rule) error {
+		var err error
+		if r.Expr, err = expand(text, unit); err != nil {
+			return err
+		}
+		switch {
+		case group == "":
+			return errors.New("it is in no group")
+		case r.Expr == "":
+			return errors.New("it has no expression")
+		case seen[name]:
+			return errors.New("its name is taken")
+		}
+		seen[name] = true
+		to[group] = append(to[group], r)
+		return nil
+	}
+	for _, s := range append(slices.Clone(specs), own()) {
+		for _, r := range s.Records {
+			if err := add(records, r.Group, r.Name, r.Expr, rule{Record: r.Name}); err != nil {
+				return nil, fmt.Errorf("recording rule %q of %s: %w", r.Name, s.Name, err)
+			}
+		}
+		for _, a := range s.Alerts {
+			err := checkAlert(a)
+			if err == nil {
+				err = add(alerts, a.Group, a.Name, a.Expr, alertRule(a))
+			}
+			if err != nil {
+				return nil, fmt.Errorf("alert %q of %s: %w", a.Name, s.Name, err)
+			}
+		}
+	}
+	var file ruleFile
+	names := slices.Concat(slices.Collect(maps.Keys(records)), slices.Collect(maps.Keys(alerts)))
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		file.Groups = append(file.Groups, ruleGroup{Name: name, Rules: append(records[name], alerts[name]...)})
+	}
+	return write("rules --units="+unit.String(), specs, file,
+		"Prometheus reads it by rule_files; the tests beside it are for promtool test rules.")
+}
+
+func checkAlert(a collector.Alert) error {
+	switch {
+	case a.Name == "":
+		return errors.New("it has no name")
+	case a.Severity != "warning" && a.Severity != "critical":
+		return fmt.Errorf("severity %q is neither warning nor critical", a.Severity)
+	case a.Summary == "" || a.Description == "" || a.Runbook == "":
+		return errors.New("it lacks a summary, a description or a runbook")
+	}
+	return nil
+}
+
+func alertRule(a collector.Alert) rule {
+	return rule{
+		Alert:       a.Name,
+		For:         model.Duration(a.For).String(),
+		Labels:      map[string]string{"severity": a.Severity},
+		Annotations: &annotations{Summary: a.Summary, Description: a.Description, Runbook: a.Runbook},
+	}
+}
