@@ -51,5 +51,6 @@ func Spec() collector.Spec {
 			},
 		},
 		Alerts: alerts(),
+		Panels: panels(),
 	}
 }

@@ -66,6 +66,7 @@ func Spec() collector.Spec {
 		},
 		Records: records(),
 		Alerts:  alerts(),
+		Panels:  panels(),
 	}
 }
 

@@ -50,5 +50,6 @@ func Spec() collector.Spec {
 				{Name: "operation", Field: "operation"},
 			},
 		}},
+		Panels: panels(),
 	}
 }

@@ -102,5 +102,6 @@ func Spec() collector.Spec {
 			},
 		},
 		Alerts: alerts(),
+		Panels: panels(),
 	}
 }

@@ -26,5 +26,6 @@ func Spec() collector.Spec {
 		}},
 		Records: records(),
 		Alerts:  alerts(),
+		Panels:  panels(),
 	}
 }

@@ -58,5 +58,6 @@ func Spec() collector.Spec {
 				Help: latencyHelp, Labels: []collector.Label{{Name: "syscall", As: label.Syscall}},
 			},
 		},
+		Panels: panels(),
 	}
 }

@@ -39,5 +39,6 @@ func Spec() collector.Spec {
 			prefixes,
 		},
 		Alerts: alerts(),
+		Panels: panels(),
 	}
 }

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tcpretransmit
+
+import "github.com/kernscope/kernscope/collector"
+
+func panels() []collector.Panel {
+	return []collector.Panel{{
+		Row: collector.RowNetwork, Place: 1, Type: "timeseries", Unit: "pps",
+		Title:       "TCP retransmits",
+		Description: "TCP segments sent again per second, SYN and SYN-ACK included.",
+		Queries: []collector.Query{{
+			Expr:   `sum by (instance) (rate(ebpf_tcp_retransmits_total[$__rate_interval]))`,
+			Legend: "{{instance}}",
+		}},
+	}}
+}
