@@ -31,6 +31,7 @@ func printouts() []printout {
 		{"prometheus", "Print a configuration of Prometheus that scrapes the collectors.", addScrape},
 		{"rules", "Print recording and alerting rules for Prometheus.", plain(kit.Rules)},
 		{"rule-tests", "Print tests of these rules for promtool, which look for them in " + kit.RulesFile + ".", plain(kit.RuleTests)},
+		{"dashboard", "Print a dashboard for Grafana.", plain(kit.Dashboard)},
 	}
 }
 

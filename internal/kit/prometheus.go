@@ -26,6 +26,8 @@ const (
 	Port = 9436
 	// nodeExporterPort is where textfiles are served.
 	nodeExporterPort = 9100
+	// scrapeInterval is Prometheus' for all of them.
+	scrapeInterval = "15s"
 )
 
 // Scrape says how Prometheus is to scrape.
@@ -116,7 +118,7 @@ func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 	node.StaticConfigs = []targetGroup{{Targets: textfiles}}
 
 	c := config{
-		Global:        globalConfig{ScrapeInterval: "15s", EvaluationInterval: "15s"},
+		Global:        globalConfig{ScrapeInterval: scrapeInterval, EvaluationInterval: scrapeInterval},
 		RuleFiles:     []string{RulesFile},
 		ScrapeConfigs: []scrapeConfig{kernscope, node},
 	}

@@ -27,6 +27,7 @@ import (
 func folders() map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error) {
 	return map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error){
 		"prometheus": prometheus,
+		"grafana":    grafana,
 	}
 }
 
@@ -104,4 +105,14 @@ func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, er
 		kit.RulesFile:                 rules,
 		"kernscope.rules.test.yml":    tests,
 	}, errors.Join(errs...)
+}
+
+// grafana are the dashboard, and what lets Grafana find it by itself.
+func grafana(specs []collector.Spec, unit metric.Unit) (map[string][]byte, error) {
+	dashboard, err := kit.Dashboard(specs, unit)
+	files := map[string][]byte{kit.DashboardFile: dashboard}
+	for name, text := range kit.Provisioning() {
+		files[filepath.Join("provisioning", name)] = text
+	}
+	return files, err
 }
