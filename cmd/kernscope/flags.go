@@ -71,7 +71,7 @@ func (f *collectorFlags) names() []string {
 // that the flags leave on.
 func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {
 	for _, name := range named {
-		if slices.Contains([]string{"serve", "list", "doctor", "config", "help"}, name) {
+		if slices.Contains([]string{"serve", "textfile", "list", "doctor", "config", "help"}, name) {
 			return nil, fmt.Errorf("%q is a command: put it before its flags: %w", name, errUsage)
 		}
 		if !slices.Contains(f.names(), name) {

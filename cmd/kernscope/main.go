@@ -60,7 +60,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	logging := &promslog.Config{Writer: stderr}
 	flag.AddFlags(app, logging)
 	commands := map[string]func(context.Context) error{}
-	adds := []addCommand{addServe, addList, addDoctor}
+	adds := []addCommand{addServe, addTextfile, addList, addDoctor}
 	for _, add := range append(adds, configCommands(app)...) {
 		name, command := add(app, collectors)
 		commands[name] = func(ctx context.Context) error {

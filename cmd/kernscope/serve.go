@@ -36,6 +36,7 @@ type serveFlags struct {
 	noOwn      *bool
 	compat     *bool
 	keep       *string
+	pin        *pinFlags
 }
 
 // addServe adds the command that serves metrics until it is told to stop.
@@ -50,11 +51,12 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, func(con
 	f.noOwn = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep after attaching, separated by commas; \"none\" or \"all\".").Default("none").String()
+	f.pin = addPinFlags(cmd, "Go on counting when the exporter ends; the next start goes on from there. \"kernscope textfile --unpin\" ends it.", "false")
 	return cmd.FullCommand(), f.serve
 }
 
-// serve lives the life of the process: probe, load, attach, give privileges
-// up, listen, be ready; then close in reverse.
+// serve lives the life of the process: probe, load, attach, pin, give
+// privileges up, listen, be ready; then close in reverse.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
 	if err != nil {
@@ -85,9 +87,15 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		return fmt.Errorf("%s; %s", access.Reason, access.Remedy)
 	}
 
+	if cfg.Pins, err = f.pin.open(env.logger); err != nil {
+		return err
+	}
 	e := engine.New(cfg)
 	defer e.Close()
-	if err := f.namedRun(e); err != nil {
+	if err := namedRun(*f.named, e); err != nil {
+		return err
+	}
+	if err := e.Pin(); err != nil {
 		return err
 	}
 	kept, err := privilege.Drop(keep, e.Check)
@@ -124,8 +132,8 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 }
 
 // namedRun fails if a collector that was asked for by name does not run.
-func (f *serveFlags) namedRun(e *engine.Engine) error {
-	if len(*f.named) == 0 {
+func namedRun(named []string, e *engine.Engine) error {
+	if len(named) == 0 {
 		return nil
 	}
 	var errs []error

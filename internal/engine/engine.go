@@ -66,9 +66,13 @@ func New(cfg Config) *Engine {
 	}
 	for _, s := range e.States() {
 		logger := cfg.Logger.With("collector", s.Collector)
+		if s.Status == Running && s.Adopted {
+			logger.Debug("Adopted what an earlier process pinned")
+			continue
+		}
 		if s.Status == Running {
 			for _, h := range s.Hooks {
-				logger.Info("Attached", "hook", h.Name, "to", h.Attach, "adopted", s.Adopted)
+				logger.Info("Attached", "hook", h.Name, "to", h.Attach)
 			}
 			continue
 		}

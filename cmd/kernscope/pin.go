@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/kernscope/kernscope/internal/engine"
+)
+
+// pinFlags say whether and where collectors go on counting between runs.
+type pinFlags struct {
+	on        *bool
+	asked     bool
+	directory *string
+}
+
+// addPinFlags adds the flags; byDefault is "true" if collectors are pinned where
+// that is possible.
+func addPinFlags(cmd *kingpin.CmdClause, help, byDefault string) *pinFlags {
+	f := new(pinFlags)
+	f.on = cmd.Flag("pin", help).Default(byDefault).IsSetByUser(&f.asked).Bool()
+	f.directory = cmd.Flag("pin-directory", "Directory of a BPF file system in which programs and tables are pinned.").
+		Default("/sys/fs/bpf/kernscope").String()
+	return f
+}
+
+// open returns where to pin, nil if that is not wanted. Where it is not possible
+// that is an error only if it was asked for.
+func (f *pinFlags) open(logger *slog.Logger) (*engine.Pins, error) {
+	if !*f.on {
+		return nil, nil
+	}
+	pins, err := engine.OpenPins(*f.directory)
+	if err == nil {
+		return pins, nil
+	}
+	if f.asked {
+		return nil, fmt.Errorf("flag --pin: %w", err)
+	}
+	logger.Warn("Nothing can be pinned: events are counted only while kernscope runs", "reason", err)
+	return nil, nil
+}
+
+// remove removes what was pinned by the collectors, by all if none is named.
+func (f *pinFlags) remove(collectors []string) error {
+	pins, err := engine.OpenPins(*f.directory)
+	if errors.Is(err, engine.ErrNoPins) {
+		return nil // and so no pins
+	}
+	if err != nil {
+		return err
+	}
+	return pins.Remove(collectors...)
+}

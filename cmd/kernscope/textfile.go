@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/alecthomas/kingpin/v2"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/textfile"
+)
+
+// textfileFlags are the flags of the command that writes files.
+type textfileFlags struct {
+	collectors *collectorFlags
+	named      *[]string
+	directory  *string
+	window     *time.Duration
+	pin        *pinFlags
+	unpin      *bool
+}
+
+// addTextfile adds the command that writes metrics once, for node_exporter.
+func addTextfile(app *kingpin.Application, flags *collectorFlags) (string, action) {
+	f := &textfileFlags{collectors: flags}
+	cmd := app.Command("textfile", "Write each collector's metrics to a file for node_exporter's textfile collector, and end. A timer should run it.")
+	f.named = cmd.Arg("collector", "Only these collectors; each must run on this machine.").Strings()
+	f.directory = cmd.Flag("directory", "Directory of the files: node_exporter's --collector.textfile.directory.").
+		Default("/var/lib/node_exporter/textfile_collector").String()
+	f.window = cmd.Flag("window", "Time to count before writing, for collectors that do not go on from an earlier run and for ratios.").
+		Default("10s").Duration()
+	f.pin = addPinFlags(cmd, "Go on counting between runs, so that counters never go back. On by default where a BPF file system is mounted.", "true")
+	f.unpin = cmd.Flag("unpin", "Only end the counting between runs, and leave nothing in the kernel.").Bool()
+	return cmd.FullCommand(), f.run
+}
+
+func (f *textfileFlags) run(ctx context.Context, env environment) error {
+	specs, err := f.collectors.chosen(*f.named)
+	if err != nil {
+		return err
+	}
+	switch {
+	case *f.window <= 0:
+		return fmt.Errorf("flag --window: %v is no time to count in: %w", *f.window, errUsage)
+	case *f.unpin && f.pin.asked:
+		return fmt.Errorf("--unpin goes with neither --pin nor --no-pin: %w", errUsage)
+	case *f.unpin:
+		return f.pin.remove(*f.named)
+	}
+	cfg, err := f.collectors.engineConfig(specs, env.logger)
+	if err != nil {
+		return err
+	}
+	if access := cfg.Machine.Access(); access.Answer != kernel.Yes && os.Geteuid() != 0 {
+		return fmt.Errorf("%s; %s", access.Reason, access.Remedy)
+	}
+	dir, err := textfile.Open(*f.directory)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	if cfg.Pins, err = f.pin.open(env.logger); err != nil {
+		return err
+	}
+	cfg.Window = *f.window
+	e := engine.New(cfg)
+	defer e.Close()
+
+	if mustWait(specs, e) {
+		select {
+		case <-ctx.Done():
+			return errors.New("told to end before anything was written")
+		case <-time.After(*f.window):
+		}
+	}
+	e.EndWindow(ctx)
+	if err := writeFiles(ctx, specs, e, dir, env.logger); err != nil {
+		return err
+	}
+	// Not before the files are written: nothing stays in the kernel after a
+	// run that could not do its work.
+	if err := e.Pin(); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(e.States(), func(s engine.State) bool { return s.Status == engine.Running }) {
+		return errors.New("no collector runs on this machine: see kernscope doctor")
+	}
+	return namedRun(*f.named, e)
+}
+
+// mustWait says whether there is something to count first: a collector that
+// begins now, or a ratio, which is of the window.
+func mustWait(specs []collector.Spec, e *engine.Engine) bool {
+	for i, state := range e.States() {
+		ratio := slices.ContainsFunc(specs[i].Metrics, func(m collector.Metric) bool { return m.Kind == collector.Ratio })
+		if state.Status == engine.Running && (ratio || !state.Adopted) {
+			return true
+		}
+	}
+	return false
+}
+
+// writeFiles writes the file of each collector, or removes it if the collector
+// does not run: no numbers are better than old ones.
+func writeFiles(ctx context.Context, specs []collector.Spec, e *engine.Engine, dir *textfile.Directory, logger *slog.Logger) error {
+	texts := make([][]byte, len(specs))
+	for i, s := range specs {
+		families, err := e.Families(ctx, []string{s.Name})
+		if err != nil {
+			return err
+		}
+		if texts[i], err = textfile.Encode(families); err != nil {
+			logger.Error("Not all was written", "collector", s.Name, "err", err)
+		}
+	}
+	for i, state := range e.States() {
+		name := collector.TextfileName(specs[i].Name)
+		var err error
+		if state.Status == engine.Running {
+			err = dir.Write(name, texts[i])
+		} else {
+			err = dir.Remove(name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

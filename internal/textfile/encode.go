@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package textfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/common/expfmt"
+
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// Encode writes families in Prometheus' text format 0.0.4: classic histograms,
+// no timestamps. A family that cannot be right is left out, with an error that
+// names it; the text of the others is good all the same.
+func Encode(families []metric.Family) ([]byte, error) {
+	registry := prometheus.NewRegistry()
+	if err := registry.Register(found(families)); err != nil {
+		return nil, fmt.Errorf("registering families: %w", err)
+	}
+	gathered, wrong := registry.Gather()
+	if wrong != nil {
+		wrong = fmt.Errorf("leaving out what cannot be written: %w", wrong)
+	}
+	var text bytes.Buffer
+	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
+	for _, family := range gathered {
+		if err := encoder.Encode(family); err != nil {
+			return nil, errors.Join(wrong, fmt.Errorf("writing family %s: %w", family.GetName(), err))
+		}
+	}
+	return text.Bytes(), wrong
+}
+
+// found are families. The registry does not know in advance which they will be.
+type found []metric.Family
+
+func (found) Describe(chan<- *prometheus.Desc) {}
+
+func (f found) Collect(ch chan<- prometheus.Metric) { metric.Collect(f, ch) }
