@@ -47,6 +47,12 @@ enum bpf_func_id {
 	BPF_FUNC_get_current_task_btf = 158,
 };
 
+/* include/linux/cgroup_subsys.h: members and values depend on the kernel's configuration */
+enum cgroup_subsys_id {
+	memory_cgrp_id,
+	pids_cgrp_id,
+};
+
 #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
 
 struct blk_mq_ops;
@@ -133,6 +139,29 @@ struct thread_info {
 	unsigned long flags;
 };
 
+struct kernfs_node {
+	__u64 id;
+};
+
+struct cgroup_root {
+	int hierarchy_id;
+};
+
+struct cgroup {
+	int level;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+};
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[1]; /* more, by cgroup_subsys_id */
+	struct cgroup *dfl_cgrp;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
@@ -141,6 +170,7 @@ struct task_struct {
 	__u64 start_time;
 	unsigned long min_flt;
 	unsigned long maj_flt;
+	struct css_set *cgroups;
 	struct task_io_accounting ioac;
 };
 

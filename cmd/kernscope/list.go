@@ -26,6 +26,9 @@ func addList(app *kingpin.Application, flags *collectorFlags) (string, func(cont
 				if m.When != "" {
 					line += fmt.Sprintf(" with --collector.%s.%s", s.Name, m.When)
 				}
+				if m.Unless != "" {
+					line += fmt.Sprintf(" without --collector.%s.%s", s.Name, m.Unless)
+				}
 				if !seen[line] {
 					fmt.Fprintln(w, line)
 				}

@@ -3,14 +3,15 @@
 
 /*
  * System calls that open, read or write, by the name of the thread that makes
- * them, counted as they enter the kernel. Which calls do what is set by the
- * loader, for both ABIs of the machine.
+ * them and, if wanted, its cgroup, counted as they enter the kernel. Which calls
+ * do what is set by the loader, for both ABIs of the machine.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "abi.bpf.h"
+#include "cgroup.bpf.h"
 #include "row.bpf.h"
 
 /* By number: bit 0 opens, bit 1 reads, bit 2 writes. */
@@ -28,6 +29,12 @@ struct fileops_key {
 	enum fileops_operation operation;
 };
 
+struct fileops_cgroup_key {
+	char process[16];
+	struct cgroup_key cgroup;
+	enum fileops_operation operation;
+};
+
 struct {
 	__u64 map_full; /* counted under process="other" */
 } losses;
@@ -40,29 +47,42 @@ struct {
 	__type(value, __u64);
 } fileops_calls SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 4096);
+	__type(key, struct fileops_cgroup_key);
+	__type(value, __u64);
+} fileops_cgroup_calls SEC(".maps");
+
 const __u64 fileops_zero = 0;
 
-static __always_inline void fileops_add(struct fileops_key *key)
+/* Counts in the row of the key or, if that finds no room, in the one for the rest. */
+static __always_inline void fileops_add(void *map, const void *key, const void *other)
 {
-	__u64 *count = row_of(&fileops_calls, key, &fileops_zero);
-	struct fileops_key other = {.operation = key->operation};
+	__u64 *count = row_of(map, key, &fileops_zero);
 
 	if (!count) {
 		__sync_fetch_and_add(&losses.map_full, 1);
-		count = bpf_map_lookup_elem(&fileops_calls, &other);
+		count = bpf_map_lookup_elem(map, other);
 	}
 	if (count)
 		(*count)++;
 }
 
+/* What the current system call does. */
+static __always_inline __u8 fileops_does(__u64 number)
+{
+	if (number >= SYSCALL_NUMBERS || !(cfg_native[number] | cfg_compat[number]))
+		return 0;
+	return syscall_is_compat() ? cfg_compat[number] : cfg_native[number];
+}
+
 static __always_inline int fileops_count(__u64 number)
 {
 	struct fileops_key key = {};
-	__u8 does;
+	__u8 does = fileops_does(number);
 
-	if (number >= SYSCALL_NUMBERS || !(cfg_native[number] | cfg_compat[number]))
-		return 0;
-	does = syscall_is_compat() ? cfg_compat[number] : cfg_native[number];
 	if (!does)
 		return 0;
 	/* The key is zeroed: some kernels leave what follows the name's end. */
@@ -71,7 +91,26 @@ static __always_inline int fileops_count(__u64 number)
 		if (!(does & 1 << operation))
 			continue;
 		key.operation = operation;
-		fileops_add(&key);
+		fileops_add(&fileops_calls, &key, &(struct fileops_key){.operation = operation});
+	}
+	return 0;
+}
+
+static __always_inline int fileops_cgroup_count(__u64 number)
+{
+	struct fileops_cgroup_key key = {};
+	__u8 does = fileops_does(number);
+
+	if (!does)
+		return 0;
+	bpf_get_current_comm(key.process, sizeof(key.process));
+	cgroup_of_current(&key.cgroup);
+	for (int operation = FILEOPS_OPEN; operation <= FILEOPS_WRITE; operation++) {
+		if (!(does & 1 << operation))
+			continue;
+		key.operation = operation;
+		fileops_add(&fileops_cgroup_calls, &key,
+			    &(struct fileops_cgroup_key){.operation = operation});
 	}
 	return 0;
 }
@@ -86,6 +125,18 @@ SEC("raw_tp/sys_enter")
 int BPF_PROG(fileops_enter_raw, struct pt_regs *regs, long number)
 {
 	return fileops_count(number);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(fileops_cgroup_enter_typed, struct pt_regs *regs, long number)
+{
+	return fileops_cgroup_count(number);
+}
+
+SEC("raw_tp/sys_enter")
+int BPF_PROG(fileops_cgroup_enter_raw, struct pt_regs *regs, long number)
+{
+	return fileops_cgroup_count(number);
 }
 
 SEC("license")

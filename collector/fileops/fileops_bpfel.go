@@ -16,13 +16,16 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	fileopsMapFileopsCalls       = "fileops_calls"
-	fileopsProgFileopsEnterRaw   = "fileops_enter_raw"
-	fileopsProgFileopsEnterTyped = "fileops_enter_typed"
-	fileopsVarCfgCompat          = "cfg_compat"
-	fileopsVarCfgNative          = "cfg_native"
-	fileopsVarFileopsZero        = "fileops_zero"
-	fileopsVarLosses             = "losses"
+	fileopsMapFileopsCalls             = "fileops_calls"
+	fileopsMapFileopsCgroupCalls       = "fileops_cgroup_calls"
+	fileopsProgFileopsCgroupEnterRaw   = "fileops_cgroup_enter_raw"
+	fileopsProgFileopsCgroupEnterTyped = "fileops_cgroup_enter_typed"
+	fileopsProgFileopsEnterRaw         = "fileops_enter_raw"
+	fileopsProgFileopsEnterTyped       = "fileops_enter_typed"
+	fileopsVarCfgCompat                = "cfg_compat"
+	fileopsVarCfgNative                = "cfg_native"
+	fileopsVarFileopsZero              = "fileops_zero"
+	fileopsVarLosses                   = "losses"
 )
 
 // loadFileops returns the embedded CollectionSpec for fileops.
@@ -67,15 +70,18 @@ type fileopsSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type fileopsProgramSpecs struct {
-	FileopsEnterRaw   *ebpf.ProgramSpec `ebpf:"fileops_enter_raw"`
-	FileopsEnterTyped *ebpf.ProgramSpec `ebpf:"fileops_enter_typed"`
+	FileopsCgroupEnterRaw   *ebpf.ProgramSpec `ebpf:"fileops_cgroup_enter_raw"`
+	FileopsCgroupEnterTyped *ebpf.ProgramSpec `ebpf:"fileops_cgroup_enter_typed"`
+	FileopsEnterRaw         *ebpf.ProgramSpec `ebpf:"fileops_enter_raw"`
+	FileopsEnterTyped       *ebpf.ProgramSpec `ebpf:"fileops_enter_typed"`
 }
 
 // fileopsMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type fileopsMapSpecs struct {
-	FileopsCalls *ebpf.MapSpec `ebpf:"fileops_calls"`
+	FileopsCalls       *ebpf.MapSpec `ebpf:"fileops_calls"`
+	FileopsCgroupCalls *ebpf.MapSpec `ebpf:"fileops_cgroup_calls"`
 }
 
 // fileopsVariableSpecs contains global variables before they are loaded into the kernel.
@@ -108,12 +114,14 @@ func (o *fileopsObjects) Close() error {
 //
 // It can be passed to loadFileopsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type fileopsMaps struct {
-	FileopsCalls *ebpf.Map `ebpf:"fileops_calls"`
+	FileopsCalls       *ebpf.Map `ebpf:"fileops_calls"`
+	FileopsCgroupCalls *ebpf.Map `ebpf:"fileops_cgroup_calls"`
 }
 
 func (m *fileopsMaps) Close() error {
 	return _FileopsClose(
 		m.FileopsCalls,
+		m.FileopsCgroupCalls,
 	)
 }
 
@@ -131,12 +139,16 @@ type fileopsVariables struct {
 //
 // It can be passed to loadFileopsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type fileopsPrograms struct {
-	FileopsEnterRaw   *ebpf.Program `ebpf:"fileops_enter_raw"`
-	FileopsEnterTyped *ebpf.Program `ebpf:"fileops_enter_typed"`
+	FileopsCgroupEnterRaw   *ebpf.Program `ebpf:"fileops_cgroup_enter_raw"`
+	FileopsCgroupEnterTyped *ebpf.Program `ebpf:"fileops_cgroup_enter_typed"`
+	FileopsEnterRaw         *ebpf.Program `ebpf:"fileops_enter_raw"`
+	FileopsEnterTyped       *ebpf.Program `ebpf:"fileops_enter_typed"`
 }
 
 func (p *fileopsPrograms) Close() error {
 	return _FileopsClose(
+		p.FileopsCgroupEnterRaw,
+		p.FileopsCgroupEnterTyped,
 		p.FileopsEnterRaw,
 		p.FileopsEnterTyped,
 	)

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -121,6 +122,15 @@ func reserve(maps []collector.Map, obj *ebpf.CollectionSpec, coll *ebpf.Collecti
 		keys, err := reservedKeys(m.Other, obj.Maps[m.Name])
 		if err != nil {
 			return nil, fmt.Errorf("map %s: %w", m.Name, err)
+		}
+		if m.Owners != nil {
+			owner, err := find(obj.Maps[m.Name].Key, m.Owners.Field)
+			if err != nil {
+				return nil, fmt.Errorf("key of map %s: %w", m.Name, err)
+			}
+			for _, key := range keys { // those so far
+				keys = append(keys, owner.ownerless(bytes.Clone(key)))
+			}
 		}
 		reserved[m.Name] = make(map[string]bool)
 		zero, err := zeroValue(loaded)

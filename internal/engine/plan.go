@@ -27,7 +27,7 @@ type machine interface {
 func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, m machine) ([]HookState, *Problem, error) {
 	var chosen []HookState
 	for _, hook := range hooks {
-		if !on(hook.When) || hook.For != "" && !took(chosen, hook.For) {
+		if !wanted(hook.When, hook.Unless, on) || hook.For != "" && !took(chosen, hook.For) {
 			continue
 		}
 		state := HookState{Name: hook.Name}
@@ -97,6 +97,11 @@ func chooseSource(state *HookState, s *collector.Source, m machine) bool {
 	}
 	state.Attach, state.source = s.From, s
 	return true
+}
+
+// wanted says whether the options are such that something is there.
+func wanted(when, unless string, on func(option string) bool) bool {
+	return on(when) && (unless == "" || !on(unless))
 }
 
 // took says whether an earlier hook has taken the program.

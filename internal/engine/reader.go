@@ -38,6 +38,9 @@ type labelReader struct {
 	member member
 	decode label.Decoder
 	enum   map[uint64]string
+	// owners name the member if it is the rows' owner, in the label of name.
+	owners label.Owners
+	name   string
 }
 
 // newFamily is a metric's family, without samples.
@@ -60,7 +63,8 @@ func newFamily(m collector.Metric, layout *metric.Layout) (metric.Family, error)
 }
 
 // newReader resolves a metric's members in the type information of its map.
-func newReader(m collector.Metric, spec *ebpf.MapSpec, layout *metric.Layout) (*reader, error) {
+// Rows may have owners.
+func newReader(m collector.Metric, spec *ebpf.MapSpec, rows *owned, layout *metric.Layout) (*reader, error) {
 	value, err := find(spec.Value, m.Field)
 	if err != nil {
 		return nil, fmt.Errorf("value of map %s: %w", m.Map, err)
@@ -85,7 +89,7 @@ func newReader(m collector.Metric, spec *ebpf.MapSpec, layout *metric.Layout) (*
 		}
 	}
 	for _, l := range m.Labels {
-		lr, err := newLabelReader(l, spec.Key)
+		lr, err := newLabelReader(l, spec.Key, rows)
 		if err != nil {
 			return nil, fmt.Errorf("label %s: key of map %s: %w", l.Name, m.Map, err)
 		}
@@ -98,7 +102,7 @@ func newReader(m collector.Metric, spec *ebpf.MapSpec, layout *metric.Layout) (*
 	return r, nil
 }
 
-func newLabelReader(l collector.Label, key btf.Type) (labelReader, error) {
+func newLabelReader(l collector.Label, key btf.Type, rows *owned) (labelReader, error) {
 	r := labelReader{fixed: l.Fixed, index: l.Field == collector.Index}
 	if r.fixed != "" {
 		return r, nil
@@ -112,6 +116,10 @@ func newLabelReader(l collector.Label, key btf.Type) (labelReader, error) {
 	}
 	if l.As != nil {
 		r.decode = l.As()
+		return r, nil
+	}
+	if rows != nil && l.Field == rows.field {
+		r.owners, r.name = rows.owners, l.Name
 		return r, nil
 	}
 	enum, ok := r.member.typ.(*btf.Enum)
@@ -134,8 +142,12 @@ func (r *labelReader) value(key []byte, reserved bool) string {
 			return name
 		}
 		return fmt.Sprint(number)
+	case r.owners != nil && r.member.isOwnerless(key):
+		return label.Gone
 	case reserved:
 		return other
+	case r.owners != nil:
+		return r.owners.Label(r.name, string(key[r.member.offset:][:r.member.size]))
 	}
 	return r.decode.Label(key[r.member.offset:][:r.member.size])
 }

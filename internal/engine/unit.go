@@ -32,6 +32,7 @@ type unit struct {
 	links    map[string]attachment // by program
 	sources  []*source
 	tables   map[string]*table
+	owned    map[string]*owned
 	reserved map[string]map[string]bool
 	readers  []*reader
 	losses   []loss
@@ -141,8 +142,11 @@ func (u *unit) prepare(obj *ebpf.CollectionSpec, cfg *Config, on func(string) bo
 	if err != nil {
 		return err
 	}
+	if err := u.findOwned(obj); err != nil {
+		return err
+	}
 	for _, m := range u.spec.Metrics {
-		if !on(m.When) || served[m.Name] {
+		if !wanted(m.When, m.Unless, on) || served[m.Name] {
 			continue
 		}
 		if m.Kind == collector.Ratio {
@@ -153,7 +157,7 @@ func (u *unit) prepare(obj *ebpf.CollectionSpec, cfg *Config, on func(string) bo
 		if loaded == nil {
 			return fmt.Errorf("metric %s: no program in use fills map %s", m.Name, m.Map)
 		}
-		r, err := newReader(m, obj.Maps[m.Map], cfg.Layout)
+		r, err := newReader(m, obj.Maps[m.Map], u.owned[m.Map], cfg.Layout)
 		if err != nil {
 			return fmt.Errorf("metric %s: %w", m.Name, err)
 		}
@@ -242,6 +246,10 @@ func (u *unit) release() {
 		a.Close()
 	}
 	clear(u.links)
+	for _, o := range u.owned {
+		o.done.close()
+	}
+	u.owned = nil
 	if u.coll != nil {
 		u.coll.Close()
 	}
@@ -288,6 +296,10 @@ func (u *unit) readAll(ctx context.Context, out *reading) {
 		if err != nil {
 			out.err = errors.Join(out.err, err)
 			continue
+		}
+		if o := u.owned[name]; o != nil {
+			read, err = o.settle(read, u.reserved[name])
+			out.err = errors.Join(out.err, err)
 		}
 		rows[name] = read
 		out.rows[name] = len(read)

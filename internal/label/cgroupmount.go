@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"io/fs"
+	"path"
+	"path/filepath"
+
+	"github.com/prometheus/procfs"
+)
+
+// cgroupMount is where a hierarchy is mounted.
+type cgroupMount struct {
+	point string
+	// root is the cgroup that is mounted there, as a path in the hierarchy.
+	root string
+}
+
+// whole says whether all of the hierarchy can be seen there: the inode number
+// of its root is 1.
+func (m cgroupMount) whole() bool { return inode(m.point) == 1 }
+
+// walk calls found for the cgroups with these ids and removes them from ids. It
+// says whether it could look everywhere. A cgroup that is there from the
+// beginning of the walk to its end is not missed, unless it is renamed
+// meanwhile, which only version 1 allows.
+func (m cgroupMount) walk(ids map[uint64]bool, found func(id uint64, directory, path string)) (everywhere bool) {
+	everywhere = inode(m.point) != 0
+	err := filepath.WalkDir(m.point, func(directory string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			if inode(directory) != 0 { // else it has vanished meanwhile
+				everywhere = false
+			}
+			return nil
+		}
+		if !entry.IsDir() {
+			return nil
+		}
+		if id := inode(directory); ids[id] {
+			delete(ids, id)
+			found(id, directory, path.Join("/", m.root, directory[len(m.point):]))
+			if len(ids) == 0 {
+				return fs.SkipAll
+			}
+		}
+		return nil
+	})
+	return everywhere && err == nil
+}
+
+// cgroupMounts finds where the hierarchies are mounted. Of several places it
+// takes one that shows a hierarchy as a whole, if there is one.
+func cgroupMounts(proc string) map[uint32]cgroupMount {
+	mounts := make(map[uint32]cgroupMount)
+	for hierarchy, found := range listCgroupMounts(proc) {
+		mounts[hierarchy] = found[0]
+		for _, m := range found {
+			if m.whole() {
+				mounts[hierarchy] = m
+				break
+			}
+		}
+	}
+	return mounts
+}
+
+// listCgroupMounts lists all mounts of each hierarchy that /proc tells of.
+func listCgroupMounts(proc string) map[uint32][]cgroupMount {
+	files, err := procfs.NewFS(proc)
+	if err != nil {
+		return nil
+	}
+	self, err := files.Self()
+	if err != nil {
+		return nil
+	}
+	hierarchies, err := self.Cgroups()
+	if err != nil {
+		return nil
+	}
+	mounted, err := files.GetMounts()
+	if err != nil {
+		return nil
+	}
+	list := make(map[uint32][]cgroupMount)
+	for _, h := range hierarchies {
+		for _, m := range mounted {
+			is := m.FSType == "cgroup2"
+			if h.HierarchyID != 0 {
+				_, is = m.SuperOptions[h.Controllers[0]]
+				is = is && m.FSType == "cgroup"
+			}
+			if is {
+				list[uint32(h.HierarchyID)] = append(list[uint32(h.HierarchyID)], cgroupMount{m.MountPoint, m.Root})
+			}
+		}
+	}
+	return list
+}

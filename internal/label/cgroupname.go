@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"path"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// Container managers name a container's cgroup by its id: docker-ID.scope,
+// cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, kubepods...:ID, ID.
+// Who watches over it beside it has "conmon" in its name.
+var (
+	fullID      = regexp.MustCompile(`[0-9a-f]{64}`)
+	byID        = regexp.MustCompile(`(?:^|[-_:])([0-9a-f]{64})(?:\.scope|\.service)?$`)
+	byMachine   = regexp.MustCompile(`^(?:machine-(.+)\.scope|systemd-nspawn@(.+)\.service|lxc\.payload\.(.+))$`)
+	podUID      = regexp.MustCompile(`pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?:\.slice|:|$)`)
+	systemdUnit = regexp.MustCompile(`\.(?:service|scope|socket|mount|swap)$`)
+	escaped     = regexp.MustCompile(`\\x[0-9a-f]{2}`)
+)
+
+// shortID is how many digits of a container's id people go by.
+const shortID = 12
+
+// cgroupName makes of a cgroup's path in its hierarchy a name that people know
+// it by: the unit of systemd, the pod, or what is left of the path without
+// slices; and the container it is in, or "".
+func cgroupName(path string) (name, container string) {
+	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
+	pod, end := "", 0
+	for i, part := range parts {
+		if m := podUID.FindStringSubmatch(part); m != nil {
+			pod = "pod" + strings.ReplaceAll(m[1], "_", "-")
+		}
+		if c := containerName(parts, i); c != "" {
+			container, end = c, i+1
+		}
+	}
+	inner := parts[end:]
+	switch {
+	case container != "" && anyUnit(inner):
+		name = unitName(inner)
+	case pod != "":
+		name = pod
+	case container != "":
+		name = unitName(parts[:end])
+	default:
+		name = unitName(parts)
+	}
+	if name == Other || name == Gone {
+		name = "/" + name // as a path may be written: it is not the rest
+	}
+	return valid(name), valid(container)
+}
+
+// containerName is the name of the container whose cgroup a part of the path
+// is, "" if it is none.
+func containerName(parts []string, i int) string {
+	part := parts[i]
+	if m := byID.FindStringSubmatch(part); m != nil && !strings.Contains(part, "conmon") {
+		return m[1][:shortID]
+	}
+	if m := byMachine.FindStringSubmatch(part); m != nil {
+		return unescape(m[1] + m[2] + m[3])
+	}
+	if i > 0 && (parts[i-1] == "lxc" || parts[i-1] == "lxc.payload") {
+		return part
+	}
+	return ""
+}
+
+// unitName joins the units of a path, or what is no slice if it has no unit.
+// What a service has below its cgroup is its own.
+func unitName(parts []string) string {
+	var kept []string
+	last := 0
+	for _, part := range parts {
+		if strings.HasSuffix(part, ".slice") {
+			continue
+		}
+		kept = append(kept, fullID.ReplaceAllStringFunc(part, func(id string) string { return id[:shortID] }))
+		if systemdUnit.MatchString(part) {
+			last = len(kept)
+		}
+	}
+	if last > 0 {
+		kept = kept[:last]
+	}
+	switch {
+	case len(kept) > 0:
+		return path.Join(kept...)
+	case len(parts) > 0:
+		return parts[len(parts)-1] // a slice's own processes
+	}
+	return "/"
+}
+
+func anyUnit(parts []string) bool {
+	for _, part := range parts {
+		if systemdUnit.MatchString(part) {
+			return true
+		}
+	}
+	return false
+}
+
+// unescape undoes what systemd does to a name that is a part of a unit's.
+func unescape(name string) string {
+	return escaped.ReplaceAllStringFunc(name, func(hex string) string {
+		b, err := strconv.ParseUint(hex[2:], 16, 8)
+		if err != nil {
+			return hex
+		}
+		return string([]byte{byte(b)})
+	})
+}
+
+// valid makes a label value of a folder's name, which may be any bytes.
+func valid(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }
