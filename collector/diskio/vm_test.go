@@ -52,6 +52,14 @@ func knownLatency(t *testing.T, e *engine.Engine) {
 	equal(t, "reads", s.ours["read"].ios, ran["slow"].Read.IOs)
 	for _, family := range []string{latency, service} {
 		s.median(t, family, "read", float64(complete), ran["slow"].Read.median())
+		_, before := s.before.Hist(family, "device="+slow.name, "operation=read")
+		_, after := s.after.Hist(family, "device="+slow.name, "operation=read")
+		kerneltest.Accuracy(t, kerneltest.Row{
+			Metric: family, Workload: "60 reads of a null_blk disk that takes 10 ms: sum of latencies", Source: "null_blk's setting and fio",
+		}, time.Duration(after-before), kerneltest.Truth[time.Duration]{
+			Least: 60 * complete, Most: time.Duration(ran["slow"].Read.ns()),
+			Why: "A read takes at least what the disk takes, and at most what passes by fio's clock, which counts the way to the disk and back in.",
+		})
 	}
 
 	s = onDelayed.seen(t)
@@ -100,7 +108,9 @@ func scsiParts(t *testing.T, e *engine.Engine) {
 	}
 	s := w.seen(t)
 	settings(t, options, "opts", "0")
-	equal(t, "failed reads", s.ours["read"].errors, n)
+	kerneltest.Accuracy(t, kerneltest.Row{
+		Metric: "ebpf_disk_io_errors_total", Workload: "a SCSI disk with a bad place: failed reads", Source: "the test's own count",
+	}, s.ours["read"].errors, kerneltest.Exactly[uint64](n))
 	equal(t, "number of reads", s.ours["read"].ios, s.kernel["read"].ios)
 	equal(t, "bytes read", s.ours["read"].bytes, s.kernel["read"].bytes)
 }

@@ -36,8 +36,11 @@ func only(spec collector.Spec, suffix string) collector.Spec {
 	return spec
 }
 
-// check collects what is wrong with a try.
-type check struct{ complaints []string }
+// check is a test that collects what is wrong with a try.
+type check struct {
+	testing.TB
+	complaints []string
+}
 
 func (c *check) Errorf(format string, args ...any) {
 	c.complaints = append(c.complaints, fmt.Sprintf(format, args...))
@@ -55,8 +58,10 @@ func exactly(t *testing.T, name string, try func(t *testing.T, c *check)) {
 		}
 		var c check
 		for range tries {
-			c = check{}
-			t.Run("try", func(t *testing.T) { try(t, &c) })
+			t.Run("try", func(t *testing.T) {
+				c = check{TB: t}
+				try(t, &c)
+			})
 			if t.Failed() || len(c.complaints) == 0 {
 				return
 			}
@@ -129,4 +134,25 @@ func (c *check) agree(t *testing.T, n kerneltest.Numbers, want map[string]int, k
 		c.Errorf("counted %d segments, the kernel %d", counted, kernel)
 	}
 	n.Lost(t)
+}
+
+// recordTotal compares the total with the kernel's count of the namespace, for
+// docs/ACCURACY.md. What other namespaces have sent again is told by destination.
+func (c *check) recordTotal(n kerneltest.Numbers, workload string, kernel int) {
+	c.Helper()
+	elsewhere := 0
+	got := rows(c, n)
+	for _, segments := range got {
+		elsewhere += segments
+	}
+	elsewhere -= within(got, ours...)
+	kerneltest.Accuracy(c, kerneltest.Row{Metric: total, Workload: workload, Source: "TcpRetransSegs of the network namespace"},
+		int(n.Value(total))-elsewhere, kerneltest.Exactly(kernel))
+}
+
+// record compares one destination, for docs/ACCURACY.md.
+func (c *check) record(n kerneltest.Numbers, workload, destination, source string, want int) {
+	c.Helper()
+	kerneltest.Accuracy(c, kerneltest.Row{Metric: byDestination, Workload: workload, Source: source},
+		int(n.Value(byDestination, "destination="+destination)), kerneltest.Exactly(want))
 }

@@ -49,7 +49,12 @@ func TestBlackhole(t *testing.T) {
 			if sent := n.retransmitted(); sent != len(connections) {
 				t.Errorf("the kernel counts %d retransmits of %d connections", sent, len(connections))
 			}
-			c.agree(t, kerneltest.Read(t, e), want, n.retransmitted())
+			after := kerneltest.Read(t, e)
+			c.agree(t, after, want, n.retransmitted())
+			if v == variants[0] {
+				c.recordTotal(after, "SYNs to peers who do not answer", n.retransmitted())
+				c.record(after, "SYNs to an IPv4 peer, by sockets of IPv4 and IPv6", "10.1.2.4", "connections that timed out", want["10.1.2.4"])
+			}
 		})
 	}
 }
@@ -87,7 +92,12 @@ func TestSynAck(t *testing.T) {
 				sum += p.times
 			}
 			n.until("all SYN-ACKs are sent again", func() bool { return n.retransmitted() >= sum })
-			c.agree(t, kerneltest.Read(t, e), want, n.retransmitted())
+			after := kerneltest.Read(t, e)
+			c.agree(t, after, want, n.retransmitted())
+			if v == variants[0] {
+				c.recordTotal(after, "SYN-ACKs to peers who have vanished", n.retransmitted())
+				c.record(after, "SYN-ACKs to an IPv4 peer, by listeners of IPv4 and IPv6", "10.3.0.1", "connections asked for", want["10.3.0.1"])
+			}
 		})
 	}
 }
