@@ -33,7 +33,7 @@ func own() collector.Spec {
 				Expr:        `up{job="` + job + `"} == 0`,
 				Summary:     "kernscope on {{ $labels.instance }} cannot be scraped",
 				Description: "Prometheus has not reached kernscope, or one of its ports, on {{ $labels.instance }} for 5 minutes.",
-				Runbook:     "systemctl status kernscope on that host, then its log; Prometheus' page of targets has the error of the last scrape.",
+				Runbook:     "systemctl status 'kernscope*' on that host; Prometheus' page of targets has the error of the last scrape.",
 				Fires:       up(0),
 				Quiet:       up(1),
 				Labels:      map[string]string{"job": "kernscope", "instance": "db1", "exporter": "diskio"},

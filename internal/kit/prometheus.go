@@ -81,8 +81,8 @@ type relabelConfig struct {
 }
 
 // Prometheus writes a configuration of Prometheus that scrapes the collectors
-// of the specs and node_exporter, which serves textfiles. A host that is none
-// is an error that names it.
+// of the specs and node_exporter, which serves textfiles. A host, Alertmanager
+// or layout that is none is an error that names it.
 func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 	// The instance is the host, whatever the port: so a host is one in
 	// dashboards and alerts, and the same in both layouts.
@@ -101,6 +101,9 @@ func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 		// Targets of one job and instance need another label to differ by;
 		// "collector" is one that metrics have.
 		for _, spec := range specs {
+			if spec.Port == 0 {
+				return nil, fmt.Errorf("%s has no port of its own", spec.Name)
+			}
 			own, err := targets(s.Hosts, spec.Port)
 			if err != nil {
 				return nil, err
@@ -121,6 +124,11 @@ func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 		Global:        globalConfig{ScrapeInterval: scrapeInterval, EvaluationInterval: scrapeInterval},
 		RuleFiles:     []string{RulesFile},
 		ScrapeConfigs: []scrapeConfig{kernscope, node},
+	}
+	for _, address := range s.Alertmanagers {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return nil, fmt.Errorf("Alertmanager %q: %w", address, err)
+		}
 	}
 	if len(s.Alertmanagers) > 0 {
 		c.Alerting = &alertingConfig{Alertmanagers: []alertmanagerConfig{{

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kit
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kernscope/kernscope/collector"
+)
+
+func TestScrapeThatCannotBe(t *testing.T) {
+	for _, tc := range []struct {
+		says  string
+		spoil func(*Scrape, *collector.Spec)
+	}{
+		{"no host", func(s *Scrape, _ *collector.Spec) { s.Hosts = nil }},
+		{`"db1:9436"`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{"db1:9436"} }},
+		{`"http://db1"`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{"db2", "http://db1"} }},
+		{`""`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{""} }},
+		{`"a b"`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{"a b"} }},
+		{`Alertmanager "am"`, func(s *Scrape, _ *collector.Spec) { s.Alertmanagers = []string{"am"} }},
+		{`layout "both"`, func(s *Scrape, _ *collector.Spec) { s.Layout = "both" }},
+		{"zfs-scrub has no port", func(_ *Scrape, s *collector.Spec) { s.Port = 0 }},
+	} {
+		spec, scrape := scrubRules(), Scrape{Layout: PerCollector, Hosts: []string{"nas"}}
+		tc.spoil(&scrape, &spec)
+		text, err := Prometheus([]collector.Spec{spec}, scrape)
+		if err == nil || !strings.Contains(err.Error(), tc.says) || text != nil {
+			t.Errorf("error %v does not say %q; text %q", err, tc.says, text)
+		}
+	}
+}
