@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// cgroupsIn knows the folders of a test instead of cgroups: version 2 and,
+// as hierarchy 7, controllers of version 1. Neither is seen as a whole, since
+// the inode number of its root is not 1.
+func cgroupsIn(t *testing.T) (c *cgroups, v2, v1 string) {
+	t.Helper()
+	dir := t.TempDir()
+	v2, v1 = filepath.Join(dir, "unified"), filepath.Join(dir, "pids")
+	self := filepath.Join(dir, "proc", "4711")
+	for _, d := range []string{v2, v1, self} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"cgroup": "7:hugetlb,pids:/\n1:name=systemd:/\n0::/\n",
+		"mountinfo": fmt.Sprintf("22 1 0:20 / /proc rw - proc proc rw\n"+
+			"30 1 0:28 / %s rw,relatime shared:9 - cgroup cgroup rw,hugetlb,pids\n"+
+			"31 1 0:29 /tenant %s rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n", v1, v2),
+	} {
+		if err := os.WriteFile(filepath.Join(self, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink("4711", filepath.Join(dir, "proc", "self")); err != nil {
+		t.Fatal(err)
+	}
+	return NewCgroups(filepath.Join(dir, "proc")).(*cgroups), v2, v1
+}
+
+func fieldOf(hierarchy uint32, id uint64) string {
+	return string(binary.NativeEndian.AppendUint32(binary.NativeEndian.AppendUint64(nil, id), hierarchy))
+}
+
+func makeCgroup(t *testing.T, hierarchy uint32, path ...string) (field, directory string) {
+	t.Helper()
+	directory = filepath.Join(path...)
+	if err := os.MkdirAll(directory, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return fieldOf(hierarchy, inode(directory)), directory
+}
+
+// look looks without regard to when it last did.
+func look(c *cgroups, fields ...string) map[string]bool {
+	c.rested = time.Time{}
+	asked := make(map[string]bool)
+	for _, f := range fields {
+		asked[f] = true
+	}
+	return c.Look(asked)
+}
+
+func TestCgroups(t *testing.T) {
+	c, v2, v1 := cgroupsIn(t)
+	service, directory := makeCgroup(t, 0, v2, "system.slice", "nginx.service")
+	job, _ := makeCgroup(t, 7, v1, "lxc", "web")
+	elsewhere := fieldOf(7, inode(directory)) // an id that only the other hierarchy has
+	plain, _ := makeCgroup(t, 0, v2, "jobs")
+
+	expect := func(field, cgroup, container string) {
+		t.Helper()
+		if got := c.Label("cgroup", field); got != cgroup {
+			t.Errorf("cgroup %q, want %q", got, cgroup)
+		}
+		if got := c.Label("container", field); got != container {
+			t.Errorf("container %q, want %q", got, container)
+		}
+	}
+	if gone := look(c, service, job, elsewhere, plain); len(gone) > 0 {
+		t.Errorf("%v are gone", gone)
+	}
+	expect(service, "tenant/nginx.service", "") // below what is mounted
+	expect(job, "lxc/web", "web")
+	expect(elsewhere, fmt.Sprintf("id:%d", inode(directory)), "")
+	expect(plain, "tenant/jobs", "")
+
+	// One that was seen and is not any more is gone; one that never was may
+	// be where this process cannot see it.
+	if err := os.Remove(directory); err != nil {
+		t.Fatal(err)
+	}
+	if gone := look(c, service, job, elsewhere); len(gone) != 1 || !gone[service] {
+		t.Errorf("%v are gone, want %q", gone, service)
+	}
+	expect(job, "lxc/web", "web")
+
+	// A renamed one is found again.
+	if err := os.Rename(filepath.Join(v1, "lxc", "web"), filepath.Join(v1, "lxc", "shop")); err != nil {
+		t.Fatal(err)
+	}
+	if gone := look(c, job); len(gone) > 0 {
+		t.Errorf("%v are gone", gone)
+	}
+	expect(job, "lxc/shop", "shop")
+	if len(c.known) != 1 {
+		t.Errorf("%d cgroups are remembered after one was asked for", len(c.known))
+	}
+}
+
+// TestCgroupsRest says that no walk begins too soon after another: what is new
+// has no name until then, and what vanished keeps its own.
+func TestCgroupsRest(t *testing.T) {
+	c, v2, _ := cgroupsIn(t)
+	old, directory := makeCgroup(t, 0, v2, "old")
+	look(c, old)
+	fresh, _ := makeCgroup(t, 0, v2, "fresh")
+	if err := os.Remove(directory); err != nil {
+		t.Fatal(err)
+	}
+	if !c.rested.After(time.Now().Add(-time.Hour)) {
+		t.Error("the walk was for free")
+	}
+	c.rested = time.Now().Add(time.Hour)
+	if gone := c.Look(map[string]bool{old: true, fresh: true}); len(gone) > 0 {
+		t.Errorf("%v are gone", gone)
+	}
+	if got := c.Label("cgroup", old); got != "tenant/old" {
+		t.Errorf("the old one reads %q", got)
+	}
+	if got := c.Label("cgroup", fresh); got != fmt.Sprintf("id:%d", binary.NativeEndian.Uint64([]byte(fresh))) {
+		t.Errorf("the fresh one reads %q", got)
+	}
+	if gone := look(c, old, fresh); len(gone) != 1 || !gone[old] {
+		t.Errorf("%v are gone, want %q", gone, old)
+	}
+	if got := c.Label("cgroup", fresh); got != "tenant/fresh" {
+		t.Errorf("the fresh one reads %q", got)
+	}
+}
+
+// TestCgroupsUnmounted says that nothing is known, and nothing gone, where no
+// cgroups can be seen.
+func TestCgroupsUnmounted(t *testing.T) {
+	c := NewCgroups(t.TempDir()).(*cgroups)
+	field := fieldOf(0, 4711)
+	if gone := look(c, field); len(gone) > 0 {
+		t.Errorf("%v are gone", gone)
+	}
+	if got := c.Label("cgroup", field); got != "id:4711" {
+		t.Errorf("cgroup %q", got)
+	}
+}
