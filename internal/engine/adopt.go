@@ -20,24 +20,53 @@ import (
 // when it is closed, unless it is pinned. A [link.Link] is one.
 type attachment interface {
 	io.Closer
-	// Pin pins it under the path. The error is [ebpf.ErrNotSupported] if this
-	// kernel cannot.
 	Pin(path string) error
 }
 
-// adopt takes over what an earlier process pinned. The error is
-// [fs.ErrNotExist] if nothing complete of this identity is there; whatever it
-// is, nothing is held.
-func (u *unit) adopt(obj *ebpf.CollectionSpec, dir string) (err error) {
+// pinning is a collector's share of a directory of pins.
+type pinning struct {
+	in    *Pins
+	taken io.Closer // keeps other processes away; nil if it could not
+	dir   string    // of its pins; "" if it has no programs
+	// unadopted is why what is pinned was not adopted; nil if it was.
+	unadopted error
+}
+
+func newPinning(pins *Pins, collector string) *pinning {
+	taken, err := pins.take(collector)
+	return &pinning{in: pins, taken: taken, unadopted: err}
+}
+
+func (p *pinning) adopted() bool { return p != nil && p.dir != "" && p.unadopted == nil }
+
+func (p *pinning) close() {
+	if p != nil && p.taken != nil {
+		p.taken.Close()
+	}
+}
+
+// adopt takes over what an earlier process pinned of the object, and says
+// whether it did. It does so with all or nothing.
+func (u *unit) adopt(obj *ebpf.CollectionSpec) (bool, error) {
+	if u.pins == nil || u.pins.taken == nil {
+		return false, nil
+	}
+	name, err := identity(obj, sized(u.spec.Maps))
+	if err != nil {
+		return false, err
+	}
+	u.pins.dir = u.pins.in.of(u.spec.Name, name)
+	if u.pins.unadopted = u.adoptFrom(u.pins.dir, obj); u.pins.unadopted != nil {
+		u.release()
+	}
+	return u.pins.adopted(), nil
+}
+
+func (u *unit) adoptFrom(dir string, obj *ebpf.CollectionSpec) error {
 	if _, err := os.Stat(filepath.Join(dir, complete)); err != nil {
 		return err
 	}
 	u.coll = &ebpf.Collection{Programs: make(map[string]*ebpf.Program), Maps: make(map[string]*ebpf.Map)}
-	defer func() {
-		if err != nil {
-			u.release()
-		}
-	}()
 	sized := sized(u.spec.Maps)
 	for name, spec := range obj.Maps {
 		path := filepath.Join(dir, mapPin(name))
@@ -46,11 +75,11 @@ func (u *unit) adopt(obj *ebpf.CollectionSpec, dir string) (err error) {
 			return err
 		}
 		u.coll.Maps[name] = m
-		// A size asked for has some room for what is plugged in later.
+		// What is asked for has some room for what is plugged in later.
 		if sized[name] && uint64(m.MaxEntries())*4 < uint64(spec.MaxEntries)*3 {
-			return fmt.Errorf("map %s has room for %d rows, and the machine's devices need %d by now", name, m.MaxEntries(), spec.MaxEntries)
+			return fmt.Errorf("map %s has room for %d rows, and this machine's devices need %d by now", name, m.MaxEntries(), spec.MaxEntries)
 		}
-		if u.started, err = modified(path); err != nil {
+		if u.started, err = made(path); err != nil {
 			return err
 		}
 	}
@@ -60,24 +89,25 @@ func (u *unit) adopt(obj *ebpf.CollectionSpec, dir string) (err error) {
 			return err
 		}
 		u.coll.Programs[name] = prog
-		path := filepath.Join(dir, linkPin(name))
-		if spec.Type == ebpf.PerfEvent {
-			u.links[name], err = adoptEveryCPU(spec, prog, path)
-		} else {
-			u.links[name], err = link.LoadPinnedLink(path, nil)
-		}
+		a, err := adoptLink(spec, prog, filepath.Join(dir, linkPin(name)))
 		if err != nil {
-			delete(u.links, name)
 			return err
 		}
+		u.links[name] = a
 	}
-	u.adopted = true
 	return nil
 }
 
-// modified is when a file was last changed, which a pin is when it is made.
-func modified(path string) (time.Time, error) {
-	info, err := os.Stat(path)
+func adoptLink(spec *ebpf.ProgramSpec, prog *ebpf.Program, path string) (attachment, error) {
+	if spec.Type == ebpf.PerfEvent {
+		return adoptEveryCPU(spec, prog, path)
+	}
+	return link.LoadPinnedLink(path, nil)
+}
+
+// made is when a pin was made.
+func made(pin string) (time.Time, error) {
+	info, err := os.Stat(pin)
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -89,48 +119,45 @@ func modified(path string) (time.Time, error) {
 // they did not adopt. A collector that cannot be pinned runs on without; that
 // is logged.
 func (e *Engine) Pin() error {
-	if e.pins == nil {
-		return nil
-	}
-	unlock, err := e.pins.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	for _, u := range e.units {
-		if err := u.pin(e.pins, e.logger.With("collector", u.spec.Name)); err != nil {
-			return fmt.Errorf("removing what %s has pinned: %w", u.spec.Name, err)
+		if err := u.pin(e.logger.With("collector", u.spec.Name)); err != nil {
+			return fmt.Errorf("%s: %w", u.spec.Name, err)
 		}
 	}
 	return nil
 }
 
-func (u *unit) pin(pins *Pins, logger *slog.Logger) error {
+func (u *unit) pin(logger *slog.Logger) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.adopted {
+	if u.pins == nil || u.coll != nil && u.pins.adopted() {
 		return nil
 	}
-	found, err := pins.remove(u.spec.Name)
+	const consequence = "Not pinned: it counts only while kernscope runs"
+	if u.pins.taken == nil {
+		logger.Warn(consequence, "reason", u.pins.unadopted)
+		return nil
+	}
+	found, err := u.pins.in.remove(u.spec.Name)
 	if err != nil {
 		return err
 	}
 	if found {
-		logger.Info("Removed what an earlier run had pinned", "reason", u.stale())
+		logger.Info("Removed what was pinned", "reason", u.stale())
 	}
 	if u.coll == nil {
 		return nil
 	}
-	if err := u.pinIn(pins.of(u.spec.Name, u.identity)); err != nil {
-		logger.Warn("Cannot be pinned: it counts only while kernscope runs", "reason", err)
-		_, err = pins.remove(u.spec.Name)
+	if err := u.pinIn(u.pins.dir); err != nil {
+		logger.Warn(consequence, "reason", err)
+		_, err = u.pins.in.remove(u.spec.Name)
 		return err
 	}
 	return nil
 }
 
 func (u *unit) pinIn(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
 	for name, m := range u.coll.Maps {
@@ -143,8 +170,8 @@ func (u *unit) pinIn(dir string) error {
 			return fmt.Errorf("program %s: %w", name, err)
 		}
 	}
-	for name, l := range u.links {
-		if err := l.Pin(filepath.Join(dir, linkPin(name))); err != nil {
+	for name, a := range u.links {
+		if err := a.Pin(filepath.Join(dir, linkPin(name))); err != nil {
 			return fmt.Errorf("attachment of %s: %w", name, err)
 		}
 	}
@@ -156,8 +183,8 @@ func (u *unit) stale() string {
 	switch {
 	case u.coll == nil:
 		return "the collector does not run"
-	case errors.Is(u.unadopted, fs.ErrNotExist):
+	case errors.Is(u.pins.unadopted, fs.ErrNotExist):
 		return "it was of another version, had other options, or was incomplete"
 	}
-	return fmt.Sprint(u.unadopted)
+	return u.pins.unadopted.Error()
 }

@@ -45,7 +45,6 @@ func (c *Config) on(collector, option string) bool { return c.Options[collector+
 // Engine is a set of collectors at work.
 type Engine struct {
 	units   []*unit
-	pins    *Pins
 	logger  *slog.Logger
 	flights singleflight.Group
 }
@@ -58,7 +57,7 @@ func New(cfg Config) *Engine {
 	if err := rlimit.RemoveMemlock(); err != nil {
 		cfg.Logger.Debug("Locked memory stays limited", "err", err)
 	}
-	e := &Engine{pins: cfg.Pins, logger: cfg.Logger}
+	e := &Engine{logger: cfg.Logger}
 	for _, spec := range cfg.Specs {
 		// One after the other: decoding the kernel's types for several
 		// objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).

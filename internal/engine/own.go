@@ -60,9 +60,9 @@ func (o *ownMetrics) add(u *unit, read *reading) {
 	}
 	o.put(metric.Gauge, "kernscope_collector_duration_seconds",
 		"Time it took to read the collector's maps.", read.took.Seconds(), "collector", name)
-	if u.identity != "" {
+	if u.pins != nil {
 		adopted := 0.0
-		if u.adopted {
+		if u.pins.adopted() {
 			adopted = 1
 		}
 		o.put(metric.Gauge, "kernscope_collector_adopted",

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,11 +65,6 @@ func (p *Pins) of(collector, identity string) string {
 // other versions of kernscope left. Programs that no process uses are detached
 // with it. Nothing there is no error.
 func (p *Pins) Remove(collectors ...string) error {
-	unlock, err := p.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
 	all := len(collectors) == 0
 	if all {
 		entries, err := os.ReadDir(p.dir)
@@ -81,14 +77,26 @@ func (p *Pins) Remove(collectors ...string) error {
 	}
 	for _, name := range collectors {
 		if _, err := p.remove(name); err != nil {
-			return fmt.Errorf("removing what %s has pinned: %w", name, err)
+			return err
+		}
+		if err := removeEmpty(filepath.Join(p.dir, name)); err != nil {
+			return err
 		}
 	}
-	// It stays if something else is in it, which is not ours.
-	if err := os.Remove(p.dir); all && err != nil && !errors.Is(err, unix.ENOTEMPTY) {
-		return fmt.Errorf("removing the directory of pins: %w", err)
+	if all {
+		return removeEmpty(p.dir)
 	}
 	return nil
+}
+
+// removeEmpty removes a directory unless it is no directory of ours: then
+// something else is in it.
+func removeEmpty(dir string) error {
+	err := os.Remove(dir)
+	if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTEMPTY) {
+		return nil
+	}
+	return fmt.Errorf("removing a directory of pins: %w", err)
 }
 
 // remove removes what one collector has pinned, under any identity, and says
@@ -100,7 +108,7 @@ func (p *Pins) remove(collector string) (found bool, err error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("listing pins: %w", err)
 	}
 	for _, e := range entries {
 		if !isIdentity(e) {
@@ -108,15 +116,12 @@ func (p *Pins) remove(collector string) (found bool, err error) {
 		}
 		found = true
 		pinned := filepath.Join(dir, e.Name())
-		if err := os.Remove(filepath.Join(pinned, complete)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := removeEmpty(filepath.Join(pinned, complete)); err != nil {
 			return found, err
 		}
 		if err := os.RemoveAll(pinned); err != nil {
-			return found, err
+			return found, fmt.Errorf("removing pins: %w", err)
 		}
-	}
-	if err := os.Remove(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) {
-		return found, err
 	}
 	return found, nil
 }
@@ -126,17 +131,27 @@ func isIdentity(e fs.DirEntry) bool {
 	return e.IsDir() && err == nil && len(raw) == identityBytes
 }
 
-// lock keeps other processes from changing pins at the same time.
-func (p *Pins) lock() (unlock func(), err error) {
-	dir, err := os.Open(p.dir)
+// take keeps other processes from adopting or replacing what the collector has
+// pinned, until what it returns is closed: counts are moved between rows, and
+// CPUs followed, by one process.
+func (p *Pins) take(collector string) (io.Closer, error) {
+	name := filepath.Join(p.dir, collector)
+	if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("making a directory for pins: %w", err)
+	}
+	dir, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("opening the directory of pins: %w", err)
+		return nil, fmt.Errorf("opening a directory of pins: %w", err)
 	}
-	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("another process uses %s", name)
+	}
+	if err != nil {
 		dir.Close()
-		return nil, fmt.Errorf("locking the directory of pins: %w", err)
+		return nil, err
 	}
-	return func() { dir.Close() }, nil
+	return dir, nil
 }
 
 // Names of pins. The file system allows no dots, which C's names have not, but

@@ -41,10 +41,7 @@ type unit struct {
 
 	mu sync.Mutex // tables, decoders and ratios serve one reader at a time
 
-	// What may be pinned, or was.
-	identity  string
-	adopted   bool
-	unadopted error // why not
+	pins *pinning // nil if it is not to be pinned
 
 	// What ends the windows of ratios.
 	unwatch  context.CancelFunc
@@ -63,8 +60,11 @@ type loss struct {
 // could not start has a problem and holds nothing of the kernel's.
 func start(spec collector.Spec, cfg *Config) *unit {
 	u := &unit{spec: spec, links: make(map[string]attachment), tables: make(map[string]*table), fixed: make(map[string]uint64)}
+	if cfg.Pins != nil {
+		u.pins = newPinning(cfg.Pins, spec.Name)
+	}
 	if problem := u.bringUp(cfg); problem != nil {
-		u.close()
+		u.release()
 		u.problem = problem
 	}
 	return u
@@ -93,13 +93,11 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 	if err := configure(u.spec, obj, cfg); err != nil {
 		return explain("configuring", err)
 	}
-	if cfg.Pins != nil {
-		if u.identity, err = identity(obj, sized(u.spec.Maps)); err != nil {
-			return explain("telling versions apart", err)
-		}
-		u.unadopted = u.adopt(obj, cfg.Pins.of(u.spec.Name, u.identity))
+	adopted, err := u.adopt(obj)
+	if err != nil {
+		return explain("adopting", err)
 	}
-	if !u.adopted {
+	if !adopted {
 		if u.coll, err = load(obj, cfg.Machine); err != nil {
 			return explain("loading", err)
 		}
@@ -107,7 +105,7 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 	if err := u.prepare(obj, cfg, on); err != nil {
 		return explain("preparing to read", err)
 	}
-	if !u.adopted {
+	if !adopted {
 		if problem := u.attach(obj); problem != nil {
 			return problem
 		}
@@ -237,7 +235,7 @@ func (u *unit) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.release()
-	u.sources, u.readers = nil, nil
+	u.pins.close()
 }
 
 // release lets go of what the collector holds in the kernel.
@@ -253,7 +251,7 @@ func (u *unit) release() {
 	if u.coll != nil {
 		u.coll.Close()
 	}
-	u.coll, u.adopted = nil, false
+	u.coll, u.sources, u.readers = nil, nil, nil
 }
 
 // reading is what one look at a collector yields.
@@ -347,7 +345,7 @@ func (u *unit) memory(name string) (bytes uint64, ok bool) {
 }
 
 func (u *unit) state() State {
-	s := State{Collector: u.spec.Name, Status: Running, Adopted: u.adopted, Hooks: u.hooks}
+	s := State{Collector: u.spec.Name, Status: Running, Adopted: u.pins.adopted(), Hooks: u.hooks}
 	if p := cmp.Or(u.problem, u.unread.Load()); p != nil {
 		s.Status, s.Reason, s.Remedy, s.Detail = p.Status, p.Reason, p.Remedy, p.Detail
 	}
