@@ -3,7 +3,7 @@
 # Names for the scripts, which also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run gen test test-vm bench lint
+.PHONY: help build run gen test test-vm accuracy bench lint
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -22,6 +22,9 @@ test: ## all tests that run on this machine's own kernel (root)
 
 test-vm: ## the same tests on every kernel of the matrix, under QEMU (root)
 	scripts/test-vm $(KERNELS)
+
+accuracy: ## compare with independent sources on every kernel; writes docs/ACCURACY.md (root)
+	scripts/accuracy
 
 bench: ## measure cost per event, scrape and memory; writes docs/OVERHEAD.md (root)
 	scripts/bench

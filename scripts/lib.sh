@@ -25,7 +25,7 @@ become_root() {
 	shift
 	((EUID)) || return 0
 	command -v sudo >/dev/null || die "needs root (to install packages and to load BPF programs), and there is no sudo: run it as root"
-	for name in PATH GOPROXY GOSUMDB GOFLAGS http_proxy https_proxy no_proxy KERNSCOPE_CACHE CI; do
+	for name in PATH GOPROXY GOSUMDB GOFLAGS http_proxy https_proxy no_proxy KERNSCOPE_CACHE KERNSCOPE_OUT CI; do
 		[[ -v $name ]] && keep+=("$name=${!name}")
 	done
 	exec sudo env "${keep[@]}" "$PWD/$script" "$@"

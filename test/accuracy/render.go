@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/kerneltest"
+)
+
+// absent is the cell of a kernel on which nothing was compared.
+const absent = "–"
+
+const intro = `# Accuracy
+
+What the collectors count, next to what an independent source says of the same work. The ground-truth tests
+compare, and write down what they have compared; ` + "`make accuracy`" + ` runs them on every kernel and writes this page.
+
+- **997**: counted, and the source says the same.
+- **994 (997), 0.3 %**: counted 994, the source says 997.
+- **994 (990…997), ≤ 0.4 %**: counted 994; the source cannot say more than that it is between 990 and 997.
+- **–**: not compared on this kernel: it needs a machine of the matrix.
+
+A number at the end of a cell leads to the reason for the difference, below the table. A test fails on a difference
+that is larger than its reason allows, which is computed from the same run: from what the kernel says it did not show to a
+program, or from counters read before and after. CI fails if this page lacks a row that the tests record, or has one that
+they do not.
+`
+
+// render is the page. It fails if a record is of no collector's metric.
+func render(r results, specs []collector.Spec) (string, error) {
+	var page strings.Builder
+	page.WriteString(intro)
+	page.WriteString("\n| kernel | release |\n|---|---|\n")
+	for _, k := range r.kernels {
+		fmt.Fprintf(&page, "| %s | %s |\n", k, cmp.Or(r.releases[k], absent))
+	}
+	rendered := 0
+	for _, spec := range specs {
+		rows := rowsOf(spec, r)
+		if len(rows) > 0 {
+			fmt.Fprintf(&page, "\n## %s\n\n%s", spec.Name, table(rows, r))
+		}
+		rendered += len(rows)
+	}
+	if rendered != len(r.cells) {
+		return "", errors.New("some records are of no collector's metric: " + strings.Join(strangers(r, specs), ", "))
+	}
+	return page.String(), nil
+}
+
+// rowsOf are the rows of a collector, in the order of its metrics.
+func rowsOf(spec collector.Spec, r results) (rows []kerneltest.Row) {
+	for _, m := range spec.Metrics {
+		first := len(rows)
+		for row := range r.cells {
+			if is(m, row.Metric) {
+				rows = append(rows, row)
+			}
+		}
+		slices.SortFunc(rows[first:], func(a, b kerneltest.Row) int {
+			return cmp.Or(cmp.Compare(a.Workload, b.Workload), cmp.Compare(a.Source, b.Source))
+		})
+	}
+	return rows
+}
+
+// is says whether a family as it is served is the metric, whose name lacks the
+// unit if it is a histogram of durations.
+func is(m collector.Metric, served string) bool {
+	if m.Kind == collector.Histogram {
+		return m.Name+"_microseconds" == served
+	}
+	return m.Name == served
+}
+
+func strangers(r results, specs []collector.Spec) []string {
+	names := make(map[string]bool)
+	for row := range r.cells {
+		names[row.Metric] = true
+	}
+	for _, spec := range specs {
+		for _, row := range rowsOf(spec, r) {
+			delete(names, row.Metric)
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
+}
+
+// table is one collector's, with the reasons below it.
+func table(rows []kerneltest.Row, r results) string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "| metric | workload | source | %s |\n", strings.Join(r.kernels, " | "))
+	fmt.Fprintf(&text, "|---|---|---|%s\n", strings.Repeat("---:|", len(r.kernels)))
+	var reasons []string
+	for _, row := range rows {
+		fmt.Fprintf(&text, "| `%s` | %s | %s |", row.Metric, row.Workload, row.Source)
+		for _, k := range r.kernels {
+			c, there := r.cells[row][k]
+			if !there {
+				text.WriteString(" " + absent + " |")
+				continue
+			}
+			text.WriteString(" " + cell(c))
+			if !exact(c) {
+				i := slices.Index(reasons, c.Why)
+				if i < 0 {
+					i = len(reasons)
+					reasons = append(reasons, c.Why)
+				}
+				fmt.Fprintf(&text, " <sup>%d</sup>", i+1)
+			}
+			text.WriteString(" |")
+		}
+		text.WriteByte('\n')
+	}
+	for i, reason := range reasons {
+		if i == 0 {
+			text.WriteByte('\n')
+		}
+		fmt.Fprintf(&text, "%d. %s\n", i+1, reason)
+	}
+	return text.String()
+}
+
+// cell is what was counted and, where that differs, what the source says and
+// how large the difference is at most.
+func cell(r kerneltest.Record) string {
+	if !r.Compared {
+		return "not compared"
+	}
+	counted := quantity(r, r.Counted)
+	if exact(r) {
+		return counted
+	}
+	off := percent(max(math.Abs(r.Counted-r.Least), math.Abs(r.Most-r.Counted)), max(r.Counted, r.Most))
+	if r.Least == r.Most {
+		return fmt.Sprintf("%s (%s), %s", counted, quantity(r, r.Least), off)
+	}
+	return fmt.Sprintf("%s (%s…%s), ≤ %s", counted, quantity(r, r.Least), quantity(r, r.Most), off)
+}
+
+func quantity(r kerneltest.Record, v float64) string {
+	if r.Time {
+		return strconv.FormatFloat(v, 'f', 6, 64) + " s"
+	}
+	if v == math.Trunc(v) {
+		return strconv.FormatFloat(v, 'f', -1, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 4, 64)
+}
+
+// percent is rounded up.
+func percent(part, whole float64) string {
+	return strconv.FormatFloat(math.Ceil(1e4*part/whole)/100, 'f', -1, 64) + " %"
+}
