@@ -77,8 +77,8 @@ type Series struct {
 	// Name with labels, without the unit of latencies:
 	// `ebpf_disk_io_latency{instance="db1",device="sda",operation="read"}`.
 	Name string
-	// Value is the first sample, and what each further one is higher by in a
-	// second.
+	// Value is what a gauge stays at, PerSecond what a counter that has
+	// counted for long grows by.
 	Value     float64
 	PerSecond float64
 	// Latency, if set, makes the series a [Histogram]. Its 99th percentile is

@@ -45,7 +45,7 @@ func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
 		Description: "One of a hundred I/Os ({{ $labels.operation }}) on {{ $labels.device }} of {{ $labels.instance }} took longer than {{ $value | humanizeDuration }} in the last 5 minutes.",
 		Runbook: "See whether the disk fails (dmesg, smartctl -a) or is busy (iostat -x), and who keeps it busy (pidstat -d); " +
 			"of an array, look at the members, which have latencies of their own.",
-		Fires:  []collector.Series{takes(limit*5/4, "read"), takes(limit/2, "write")},
+		Fires:  []collector.Series{takes(limit*2, "read"), takes(limit/2, "write")},
 		Quiet:  []collector.Series{takes(limit/2, "read"), takes(limit/2, "flush"), takes(limit*8, "discard"), takes(limit*8, "other")},
 		Labels: map[string]string{"instance": "db1", "device": "sda", "operation": "read"},
 	}

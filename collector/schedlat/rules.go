@@ -41,7 +41,7 @@ func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
 		Description: "One of a hundred waits for a CPU on {{ $labels.instance }} was longer than {{ $value | humanizeDuration }} in the last 5 minutes.",
 		Runbook: "See who uses the CPUs (top, pidstat) and how many tasks are ready (vmstat, column r); " +
 			"whether a cgroup is throttled (nr_throttled in its cpu.stat); whether a hypervisor takes time away (st in top).",
-		Fires:  waits(limit * 5 / 4),
+		Fires:  waits(limit * 2),
 		Quiet:  waits(limit / 2),
 		Labels: map[string]string{"instance": "db1"},
 	}

@@ -69,7 +69,7 @@ func latencyRules(name string, port uint16, alert, histogram string, limit, last
 			Summary:     "Pool {{ $labels.pool }} of {{ $labels.instance }} is slow",
 			Description: "One of a hundred took longer than {{ $value | humanizeDuration }}.",
 			Runbook:     "zpool iostat -l.",
-			Fires:       takes(limit * 5 / 4),
+			Fires:       takes(limit * 2),
 			Quiet:       takes(limit / 3),
 			Labels:      map[string]string{"instance": "nas", "pool": "tank"},
 		}},
@@ -78,7 +78,7 @@ func latencyRules(name string, port uint16, alert, histogram string, limit, last
 
 func scrubRules() collector.Spec {
 	errors := func(perSecond float64) []collector.Series {
-		return []collector.Series{{Name: `ebpf_zfs_scrub_errors_total{instance="nas",pool="tank"}`, Value: 3, PerSecond: perSecond}}
+		return []collector.Series{{Name: `ebpf_zfs_scrub_errors_total{instance="nas",pool="tank"}`, PerSecond: perSecond}}
 	}
 	return collector.Spec{
 		Name: "zfs-scrub", Port: 9117,

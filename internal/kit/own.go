@@ -17,7 +17,10 @@ const job = "kernscope"
 func own() collector.Spec {
 	const group = "kernscope"
 	up := func(value float64) []collector.Series {
-		return []collector.Series{{Name: `up{job="kernscope",instance="db1",exporter="diskio"}`, Value: value}}
+		return []collector.Series{
+			{Name: `up{job="kernscope",instance="db1",exporter="diskio"}`, Value: value},
+			{Name: `up{job="other",instance="db1"}`, Value: 0},
+		}
 	}
 	info := func(status string) []collector.Series {
 		return []collector.Series{{
@@ -41,7 +44,7 @@ func own() collector.Spec {
 			{
 				// What the machine lacks is unsupported, and no failure.
 				Group: group, Name: "KernscopeCollectorFailed", For: 10 * time.Minute, Severity: "warning",
-				Expr:        `max by (instance, collector, reason) (kernscope_collector_info{status="failed"}) == 1`,
+				Expr:        `max by (instance, collector, reason) (kernscope_collector_info{status="failed"})`,
 				Summary:     "Collector {{ $labels.collector }} fails on {{ $labels.instance }}",
 				Description: "The kernel of {{ $labels.instance }} should support the collector {{ $labels.collector }}, which fails: {{ $labels.reason }}.",
 				Runbook:     "kernscope doctor {{ $labels.collector }} on that host, as root, explains what was tried and what would help.",

@@ -34,7 +34,7 @@ func classic(name string, exponent, minutes int) []inputSeries {
 		{math.Ldexp(1, exponent+1), 100},
 		{math.Inf(1), 100},
 	} {
-		le := strconv.FormatFloat(b.le, 'f', -1, 64)
+		le := decimal(b.le)
 		series = append(series, inputSeries{
 			Series: labelled(suffixed(name, "_bucket"), `le="`+le+`"`),
 			Values: fmt.Sprintf("0+%dx%d", b.count, minutes),
@@ -46,7 +46,7 @@ func classic(name string, exponent, minutes int) []inputSeries {
 // native is one series. Buckets of schema 3 are eight for each doubling, and
 // number 0 ends at 1.
 func native(name string, exponent, minutes int) []inputSeries {
-	each := fmt.Sprintf("schema:3 offset:%d buckets:[99 0 0 0 0 0 0 0 1] count:100 sum:%v", 8*exponent, 101*math.Ldexp(1, exponent))
+	each := fmt.Sprintf("schema:3 offset:%d buckets:[99 0 0 0 0 0 0 0 1] count:100 sum:%s", 8*exponent, decimal(101*math.Ldexp(1, exponent)))
 	return []inputSeries{{
 		Series: name,
 		Values: fmt.Sprintf("{{schema:3}}+{{%s}}x%d", each, minutes),
@@ -63,9 +63,13 @@ func input(all []collector.Series, f form, unit metric.Unit, lasts time.Duration
 			written = append(written, f.write(suffixed(s.Name, "_"+unit.String()), exponent, minutes)...)
 			continue
 		}
+		first := s.Value
+		if s.PerSecond > 0 {
+			first += 1e6 // a counter that starts at zero grows less, to Prometheus
+		}
 		written = append(written, inputSeries{
 			Series: s.Name,
-			Values: fmt.Sprintf("%v+%vx%d", s.Value, s.PerSecond*60, minutes),
+			Values: fmt.Sprintf("%s+%sx%d", decimal(first), decimal(s.PerSecond*60), minutes),
 		})
 	}
 	return written
@@ -77,6 +81,8 @@ func bound(latency time.Duration, unit metric.Unit) (exponent int, seconds float
 	exponent = int(math.Ceil(math.Log2(float64(latency) / float64(unit))))
 	return exponent, math.Ldexp(1, exponent) / float64(metric.Seconds/unit)
 }
+
+func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
 // labelled adds a label to a series.
 func labelled(series, label string) string {
