@@ -32,6 +32,7 @@ func printouts() []printout {
 		{"rules", "Print recording and alerting rules for Prometheus.", plain(kit.Rules)},
 		{"rule-tests", "Print tests of these rules for promtool, which look for them in " + kit.RulesFile + ".", plain(kit.RuleTests)},
 		{"dashboard", "Print a dashboard for Grafana.", plain(kit.Dashboard)},
+		{"systemd", "Print units for systemd, which expect the program in /usr/bin.", addUnits},
 	}
 }
 

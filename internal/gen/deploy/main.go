@@ -28,6 +28,9 @@ func folders() map[string]func([]collector.Spec, metric.Unit) (map[string][]byte
 	return map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error){
 		"prometheus": prometheus,
 		"grafana":    grafana,
+		"systemd": func(specs []collector.Spec, _ metric.Unit) (map[string][]byte, error) {
+			return kit.Systemd(specs)
+		},
 	}
 }
 
