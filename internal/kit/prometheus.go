@@ -127,7 +127,7 @@ func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 	}
 	for _, address := range s.Alertmanagers {
 		if _, _, err := net.SplitHostPort(address); err != nil {
-			return nil, fmt.Errorf("Alertmanager %q: %w", address, err)
+			return nil, fmt.Errorf("alertmanager %q: %w", address, err)
 		}
 	}
 	if len(s.Alertmanagers) > 0 {

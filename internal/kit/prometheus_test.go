@@ -19,7 +19,7 @@ func TestScrapeThatCannotBe(t *testing.T) {
 		{`"http://db1"`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{"db2", "http://db1"} }},
 		{`""`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{""} }},
 		{`"a b"`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{"a b"} }},
-		{`Alertmanager "am"`, func(s *Scrape, _ *collector.Spec) { s.Alertmanagers = []string{"am"} }},
+		{`alertmanager "am"`, func(s *Scrape, _ *collector.Spec) { s.Alertmanagers = []string{"am"} }},
 		{`layout "both"`, func(s *Scrape, _ *collector.Spec) { s.Layout = "both" }},
 		{"zfs-scrub has no port", func(_ *Scrape, s *collector.Spec) { s.Port = 0 }},
 	} {
