@@ -39,13 +39,16 @@ var ErrNoPins = errors.New("there is no BPF file system: mount -t bpf bpf /sys/f
 // OpenPins makes the directory, whose parent is in a BPF file system, if it is
 // not there yet. If there is no BPF file system, the error is [ErrNoPins].
 func OpenPins(dir string) (*Pins, error) {
-	parent := filepath.Dir(filepath.Clean(dir))
-	var fs unix.Statfs_t
-	if err := unix.Statfs(parent, &fs); err != nil {
-		return nil, fmt.Errorf("looking at %s: %w", parent, err)
+	var at unix.Statfs_t
+	err := unix.Statfs(dir, &at)
+	if errors.Is(err, os.ErrNotExist) {
+		err = unix.Statfs(filepath.Dir(filepath.Clean(dir)), &at)
 	}
-	if fs.Type != unix.BPF_FS_MAGIC {
-		return nil, fmt.Errorf("%s: %w", parent, ErrNoPins)
+	if err != nil {
+		return nil, fmt.Errorf("looking for a BPF file system at %s: %w", dir, err)
+	}
+	if at.Type != unix.BPF_FS_MAGIC {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoPins)
 	}
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("making the directory of pins: %w", err)
@@ -72,7 +75,9 @@ func (p *Pins) Remove(collectors ...string) error {
 			return fmt.Errorf("listing pins: %w", err)
 		}
 		for _, e := range entries {
-			collectors = append(collectors, e.Name())
+			if e.IsDir() {
+				collectors = append(collectors, e.Name())
+			}
 		}
 	}
 	for _, name := range collectors {
@@ -89,14 +94,19 @@ func (p *Pins) Remove(collectors ...string) error {
 	return nil
 }
 
-// removeEmpty removes a directory unless it is no directory of ours: then
-// something else is in it.
+// removeEmpty removes a directory that is there, unless something else uses it:
+// there is something in it, or on it.
 func removeEmpty(dir string) error {
-	err := os.Remove(dir)
-	if err == nil || errors.Is(err, os.ErrNotExist) || errors.Is(err, unix.ENOTEMPTY) {
-		return nil
+	err := unix.Rmdir(dir)
+	for _, fine := range []error{os.ErrNotExist, unix.ENOTEMPTY, unix.EBUSY} {
+		if errors.Is(err, fine) {
+			return nil
+		}
 	}
-	return fmt.Errorf("removing a directory of pins: %w", err)
+	if err != nil {
+		return fmt.Errorf("removing %s: %w", dir, err)
+	}
+	return nil
 }
 
 // remove removes what one collector has pinned, under any identity, and says
