@@ -6,7 +6,7 @@ import "github.com/kernscope/kernscope/collector"
 
 func panels() []collector.Panel {
 	return []collector.Panel{{
-		Row: collector.RowNetwork, Place: 1, Type: "timeseries", Unit: "pps",
+		Row: collector.RowNetwork, Place: 1, Type: "timeseries", Unit: "cps",
 		Title:       "TCP retransmits",
 		Description: "TCP segments sent again per second, SYN and SYN-ACK included.",
 		Queries: []collector.Query{{
