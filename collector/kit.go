@@ -60,9 +60,9 @@ type Alert struct {
 	Description string
 	// Runbook says what to look at first.
 	Runbook string
-	// Fires and Quiet are series that make and do not make the alert fire;
-	// the rules' tests are made of them. There are no others, so nothing at
-	// all is tested too.
+	// Fires and Quiet are series that make and do not make the alert fire:
+	// the rules' tests are made of them. That it is quiet without any series,
+	// and when they end, is tested for every alert.
 	Fires []Series
 	Quiet []Series
 	// Labels and Value are those of the one alert that Fires makes fire. It

@@ -77,14 +77,16 @@ func addScrape(cmd *kingpin.CmdClause) printer {
 		PlaceHolder("HOST").Default("localhost").Strings()
 	alertmanagers := cmd.Flag("alertmanager", "Address of an Alertmanager, which alerts are sent to; may be given again.").
 		PlaceHolder("HOST:PORT").Strings()
-	native := cmd.Flag("native-histograms", "Ask for native histograms, which Prometheus knows how to since 3.8.").
+	native := cmd.Flag("native-histograms", "Ask for native histograms, as Prometheus can since 3.8.").
 		Default("true").Bool()
+	jobOnly := cmd.Flag("job-only", "Print kernscope's own job alone, for scrape_config_files of a Prometheus that has a configuration.").Bool()
 	return func(specs []collector.Spec, _ metric.Unit) ([]byte, error) {
 		text, err := kit.Prometheus(specs, kit.Scrape{
 			Layout:        kit.Layout(*layout),
 			Hosts:         *hosts,
 			Native:        *native,
 			Alertmanagers: *alertmanagers,
+			JobOnly:       *jobOnly,
 		})
 		if err != nil {
 			err = fmt.Errorf("%w: %w", err, errUsage)

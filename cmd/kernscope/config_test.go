@@ -35,9 +35,24 @@ func TestConfigPrintsWhatWasChosen(t *testing.T) {
 			[]string{"DiskLatencyP99High"},
 		},
 		{
+			"config dashboard",
+			[]string{"eBPF Kernel Metrics", "Disk I/O latency", "TCP retransmits", "ebpf_disk_io_latency_microseconds_bucket", `"unit": "µs"`},
+			[]string{"_seconds{"},
+		},
+		{
+			"config dashboard diskio --units=seconds",
+			[]string{"Disk I/O latency", "ebpf_disk_io_latency_seconds_bucket"},
+			[]string{"TCP retransmits", `"Network"`, "microseconds", "µs"},
+		},
+		{
 			"config prometheus",
 			[]string{"localhost:9436", "localhost:9100", "scrape_native_histograms: true", "- kernscope.rules.yml"},
 			[]string{":9101", "alertmanagers"},
+		},
+		{
+			"config prometheus --job-only",
+			[]string{"job_name: kernscope", "localhost:9436"},
+			[]string{"global:", "rule_files:\n", "job_name: node"},
 		},
 		{
 			"config prometheus --layout=per-collector --target=db1 --target=db2 --no-native-histograms --alertmanager=am:9093 diskio",

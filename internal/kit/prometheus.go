@@ -3,6 +3,7 @@
 package kit
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"strings"
@@ -39,12 +40,15 @@ type Scrape struct {
 	Native bool
 	// Alertmanagers are addresses with ports; there may be none.
 	Alertmanagers []string
+	// JobOnly is for a Prometheus that has a configuration already, which
+	// includes the job by scrape_config_files.
+	JobOnly bool
 }
 
 // config is Prometheus' configuration.
 type config struct {
-	Global        globalConfig    `yaml:"global"`
-	RuleFiles     []string        `yaml:"rule_files"`
+	Global        *globalConfig   `yaml:"global,omitempty"`
+	RuleFiles     []string        `yaml:"rule_files,omitempty"`
 	Alerting      *alertingConfig `yaml:"alerting,omitempty"`
 	ScrapeConfigs []scrapeConfig  `yaml:"scrape_configs"`
 }
@@ -81,87 +85,108 @@ type relabelConfig struct {
 }
 
 // Prometheus writes a configuration of Prometheus that scrapes the collectors
-// of the specs and node_exporter, which serves textfiles. A host, Alertmanager
+// of the specs, and node_exporter, which serves textfiles. A host, Alertmanager
 // or layout that is none is an error that names it.
 func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
-	// The instance is the host, whatever the port: so a host is one in
-	// dashboards and alerts, and the same in both layouts.
-	instance := []relabelConfig{{SourceLabels: []string{"__address__"}, Regex: `(.+):\d+`, TargetLabel: "instance"}}
-	kernscope := scrapeConfig{JobName: job, Native: s.Native, RelabelConfigs: instance}
-	node := scrapeConfig{JobName: "node", RelabelConfigs: instance}
-
-	everything, err := targets(s.Hosts, Port)
+	groups, err := s.groups(specs)
 	if err != nil {
 		return nil, err
 	}
+	textfiles, err := addresses(s.Hosts, nodeExporterPort)
+	if err != nil {
+		return nil, err
+	}
+	alerting, err := s.alerting()
+	if err != nil {
+		return nil, err
+	}
+	// The instance is the host, whatever the port: so a host is one in
+	// dashboards and alerts, and the same in both layouts.
+	instance := []relabelConfig{{SourceLabels: []string{"__address__"}, Regex: `(.+):\d+`, TargetLabel: "instance"}}
+	command := "prometheus --layout=" + string(s.Layout)
+	kernscope := scrapeConfig{JobName: job, Native: s.Native, StaticConfigs: groups, RelabelConfigs: instance}
+	if s.JobOnly {
+		return write(command+" --job-only", specs, config{ScrapeConfigs: []scrapeConfig{kernscope}},
+			s.notes("Prometheus reads it by scrape_config_files, the rules by rule_files.")...)
+	}
+	node := scrapeConfig{JobName: "node", StaticConfigs: []targetGroup{{Targets: textfiles}}, RelabelConfigs: instance}
+	c := config{
+		Global:        &globalConfig{ScrapeInterval: "15s", EvaluationInterval: "15s"},
+		RuleFiles:     []string{RulesFile},
+		Alerting:      alerting,
+		ScrapeConfigs: []scrapeConfig{kernscope, node},
+	}
+	return write(command, specs, c, s.notes("The job node is node_exporter, which serves what kernscope textfile writes.")...)
+}
+
+// groups are kernscope's targets.
+func (s Scrape) groups(specs []collector.Spec) ([]targetGroup, error) {
 	switch s.Layout {
 	case OnePort:
-		kernscope.StaticConfigs = []targetGroup{{Targets: everything}}
+		all, err := addresses(s.Hosts, Port)
+		return []targetGroup{{Targets: all}}, err
 	case PerCollector:
-		// Targets of one job and instance need another label to differ by;
-		// "collector" is one that metrics have.
+		var groups []targetGroup
 		for _, spec := range specs {
 			if spec.Port == 0 {
 				return nil, fmt.Errorf("%s has no port of its own", spec.Name)
 			}
-			own, err := targets(s.Hosts, spec.Port)
+			own, err := addresses(s.Hosts, spec.Port)
 			if err != nil {
 				return nil, err
 			}
-			kernscope.StaticConfigs = append(kernscope.StaticConfigs,
-				targetGroup{Targets: own, Labels: map[string]string{"exporter": spec.Name}})
+			// Targets of one job and instance need another label to differ
+			// by; "collector" is one that metrics have.
+			groups = append(groups, targetGroup{Targets: own, Labels: map[string]string{"exporter": spec.Name}})
 		}
-	default:
-		return nil, fmt.Errorf("layout %q is neither %q nor %q", s.Layout, OnePort, PerCollector)
+		return groups, nil
 	}
-	textfiles, err := targets(s.Hosts, nodeExporterPort)
-	if err != nil {
-		return nil, err
-	}
-	node.StaticConfigs = []targetGroup{{Targets: textfiles}}
+	return nil, fmt.Errorf("layout %q is neither %q nor %q", s.Layout, OnePort, PerCollector)
+}
 
-	c := config{
-		Global:        globalConfig{ScrapeInterval: scrapeInterval, EvaluationInterval: scrapeInterval},
-		RuleFiles:     []string{RulesFile},
-		ScrapeConfigs: []scrapeConfig{kernscope, node},
+// alerting is nil without Alertmanagers.
+func (s Scrape) alerting() (*alertingConfig, error) {
+	if len(s.Alertmanagers) == 0 {
+		return nil, nil
+	}
+	if s.JobOnly {
+		return nil, errors.New("the job alone cannot name an Alertmanager")
 	}
 	for _, address := range s.Alertmanagers {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return nil, fmt.Errorf("alertmanager %q: %w", address, err)
 		}
 	}
-	if len(s.Alertmanagers) > 0 {
-		c.Alerting = &alertingConfig{Alertmanagers: []alertmanagerConfig{{
-			StaticConfigs: []targetGroup{{Targets: s.Alertmanagers}},
-		}}}
-	}
-	return write("prometheus --layout="+string(s.Layout), specs, c, scrapeNotes(s)...)
+	return &alertingConfig{Alertmanagers: []alertmanagerConfig{{
+		StaticConfigs: []targetGroup{{Targets: s.Alertmanagers}},
+	}}}, nil
 }
 
-func scrapeNotes(s Scrape) []string {
-	var notes []string
-	if s.Native {
-		notes = append(notes,
-			"Prometheus before 3.8 does not know scrape_native_histograms: leave these lines out (--no-native-histograms).",
-			"Rules and dashboard work with classic histograms as well.")
+// notes are what the reader should know, besides the note given.
+func (s Scrape) notes(note string) []string {
+	if !s.Native {
+		return []string{note}
 	}
-	return append(notes,
-		"The job node is node_exporter, which serves what kernscope textfile writes. Who has such a job keeps it.")
+	return []string{
+		note,
+		"Prometheus before 3.8 does not know scrape_native_histograms: leave that line out there (--no-native-histograms).",
+		"Rules and dashboard work with classic histograms as well.",
+	}
 }
 
-// targets are the addresses of a port on all hosts.
-func targets(hosts []string, port uint16) ([]string, error) {
+// addresses are those of a port on all hosts.
+func addresses(hosts []string, port uint16) ([]string, error) {
 	if len(hosts) == 0 {
-		return nil, fmt.Errorf("no host to scrape")
+		return nil, errors.New("no host to scrape")
 	}
-	var addresses []string
+	var all []string
 	for _, host := range hosts {
 		bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 		isAddress := net.ParseIP(bare) != nil
 		if !isAddress && (bare == "" || strings.ContainsAny(host, ":/@[] \t\n")) {
 			return nil, fmt.Errorf("%q is no host: it takes a name or an address, without port", host)
 		}
-		addresses = append(addresses, net.JoinHostPort(bare, fmt.Sprint(port)))
+		all = append(all, net.JoinHostPort(bare, fmt.Sprint(port)))
 	}
-	return addresses, nil
+	return all, nil
 }

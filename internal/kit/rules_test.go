@@ -80,6 +80,9 @@ func TestFiles(t *testing.T) {
 		"kernscope.yml": func() ([]byte, error) {
 			return Prometheus(specs, Scrape{Layout: OnePort, Hosts: []string{"nas"}})
 		},
+		"kernscope.job.yml": func() ([]byte, error) {
+			return Prometheus(specs, Scrape{Layout: OnePort, Hosts: []string{"nas"}, JobOnly: true})
+		},
 		"kernscope-per-collector.yml": func() ([]byte, error) {
 			return Prometheus(specs, Scrape{Layout: PerCollector, Hosts: []string{"nas", "fe80::1"}, Native: true, Alertmanagers: []string{"am:9093"}})
 		},

@@ -66,6 +66,12 @@ func TestRules(t *testing.T) {
 				path := config(t, dir, "kernscope.yml", append([]string{"prometheus"}, args...)...)
 				content(t, "check", "config", "--lint=all", "--lint-fatal", path)
 			}
+			config(t, dir, "kernscope.job.yml", "prometheus", "--job-only")
+			path := filepath.Join(dir, "prometheus.yml") // as a user may have one
+			if err := os.WriteFile(path, []byte("scrape_config_files: [kernscope.job.yml]\nrule_files: ["+rulesFile+"]\n"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			content(t, "check", "config", "--lint=all", "--lint-fatal", path)
 		})
 	}
 }

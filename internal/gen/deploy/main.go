@@ -89,12 +89,12 @@ func replace(dir string, files map[string][]byte) error {
 	})
 }
 
-// prometheus are a scrape configuration for each layout, the rules, and their
-// tests.
+// prometheus are a scrape configuration for each layout, the job for whoever
+// has a configuration, the rules, and their tests.
 func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, error) {
 	var errs []error
-	scrape := func(layout kit.Layout) []byte {
-		text, err := kit.Prometheus(specs, kit.Scrape{Layout: layout, Hosts: []string{"localhost"}, Native: true})
+	scrape := func(layout kit.Layout, jobOnly bool) []byte {
+		text, err := kit.Prometheus(specs, kit.Scrape{Layout: layout, Hosts: []string{"localhost"}, Native: true, JobOnly: jobOnly})
 		errs = append(errs, err)
 		return text
 	}
@@ -103,8 +103,9 @@ func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, er
 	tests, err := kit.RuleTests(specs, unit)
 	errs = append(errs, err)
 	return map[string][]byte{
-		"kernscope.yml":               scrape(kit.OnePort),
-		"kernscope-per-collector.yml": scrape(kit.PerCollector),
+		"kernscope.yml":               scrape(kit.OnePort, false),
+		"kernscope-per-collector.yml": scrape(kit.PerCollector, false),
+		"kernscope.job.yml":           scrape(kit.OnePort, true),
 		kit.RulesFile:                 rules,
 		"kernscope.rules.test.yml":    tests,
 	}, errors.Join(errs...)
