@@ -10,7 +10,7 @@ import (
 // everything is all of the collectors that are planned. Those which only this
 // file knows show that a Spec is enough for a panel.
 func everything() []collector.Spec {
-	return append(builtin.Collectors(), arc(), txg(), zio(), metaslab(), wireguard())
+	return append(builtin.Collectors(), arcPanels(), txgPanels(), zioPanels(), metaslabPanels(), wireguardPanels())
 }
 
 func family(kind collector.Kind, name string, labels ...string) collector.Metric {
@@ -26,7 +26,7 @@ func ratios() []collector.Threshold {
 	return []collector.Threshold{{From: 0, Color: "red"}, {From: 0.9, Color: "yellow"}, {From: 0.95, Color: "green"}}
 }
 
-func arc() collector.Spec {
+func arcPanels() collector.Spec {
 	return collector.Spec{
 		Name: "zfs-arc", Port: 9110,
 		Metrics: []collector.Metric{family(collector.Counter, "ebpf_zfs_arc_hits_total"), family(collector.Counter, "ebpf_zfs_arc_misses_total")},
@@ -43,7 +43,7 @@ func arc() collector.Spec {
 	}
 }
 
-func txg() collector.Spec {
+func txgPanels() collector.Spec {
 	return collector.Spec{
 		Name: "zfs-txg", Port: 9112,
 		Metrics: []collector.Metric{
@@ -63,7 +63,7 @@ func txg() collector.Spec {
 	}
 }
 
-func zio() collector.Spec {
+func zioPanels() collector.Spec {
 	spec := collector.Spec{Name: "zfs-zio", Port: 9111}
 	panel := collector.Panel{
 		Row: collector.RowZFS, Place: 3, Type: "timeseries", Unit: "s", Log: true,
@@ -81,7 +81,7 @@ func zio() collector.Spec {
 	return spec
 }
 
-func metaslab() collector.Spec {
+func metaslabPanels() collector.Spec {
 	return collector.Spec{
 		Name: "zfs-metaslab", Port: 9113,
 		Metrics: []collector.Metric{family(collector.Histogram, "ebpf_zfs_metaslab_alloc", "pool")},
@@ -95,7 +95,7 @@ func metaslab() collector.Spec {
 	}
 }
 
-func wireguard() collector.Spec {
+func wireguardPanels() collector.Spec {
 	return collector.Spec{
 		Name: "wireguard", Port: 9115,
 		Metrics: []collector.Metric{
