@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package textfile
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+func open(t *testing.T, path string) *Directory {
+	t.Helper()
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { d.Close() })
+	return d
+}
+
+// content is what a directory has, by name.
+func content(t *testing.T, path string) map[string]string {
+	t.Helper()
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := make(map[string]string)
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(path, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[e.Name()] = string(text)
+	}
+	return found
+}
+
+// mount mounts a file system of so many bytes until the test ends.
+func mount(t *testing.T, size string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := unix.Mount("none", dir, "tmpfs", 0, "size="+size); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func TestWriteReplaces(t *testing.T) {
+	path := t.TempDir()
+	mask := unix.Umask(0o077)
+	defer unix.Umask(mask)
+	d := open(t, path)
+	for _, text := range []string{"a 1\n", strings.Repeat("b 2\n", 1000), "c 3\n"} {
+		if err := d.Write("x.prom", []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if got := content(t, path); len(got) != 1 || got["x.prom"] != text {
+			t.Errorf("%d files after writing %.10q", len(got), text)
+		}
+	}
+	info, err := os.Stat(filepath.Join(path, "x.prom"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Mode() != 0o644 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	for range 2 { // the second time it is not there
+		if err := d.Remove("x.prom"); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := content(t, path); len(got) != 0 {
+		t.Errorf("left: %v", got)
+	}
+}
+
+// TestReaderSeesWholeFiles opens the file before it is replaced: the content
+// stays the old one, as it would not if the file were written in place.
+func TestReaderSeesWholeFiles(t *testing.T) {
+	path := t.TempDir()
+	d := open(t, path)
+	if err := d.Write("x.prom", []byte("old 1\n")); err != nil {
+		t.Fatal(err)
+	}
+	old, err := os.Open(filepath.Join(path, "x.prom"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer old.Close()
+	if err := d.Write("x.prom", []byte("new 2\n")); err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if _, err := text.ReadFrom(old); err != nil || text.String() != "old 1\n" {
+		t.Errorf("%q, %v", &text, err)
+	}
+}
+
+func TestFullDiskLeavesTheOldFile(t *testing.T) {
+	path := mount(t, "64k")
+	d := open(t, path)
+	if err := d.Write("x.prom", []byte("old 1\n")); err != nil {
+		t.Fatal(err)
+	}
+	err := d.Write("x.prom", make([]byte, 128<<10))
+	if !errors.Is(err, unix.ENOSPC) || !strings.Contains(err.Error(), filepath.Join(path, "x.prom")) || strings.Contains(err.Error(), "\n") {
+		t.Errorf("error %v", err)
+	}
+	if got := content(t, path); len(got) != 1 || got["x.prom"] != "old 1\n" {
+		t.Errorf("left: %d files", len(got))
+	}
+	if err := d.Write("x.prom", []byte("new 2\n")); err != nil {
+		t.Errorf("when there is room again: %v", err)
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	readOnly := mount(t, "64k")
+	if err := unix.Mount("", readOnly, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+		t.Fatal(err)
+	}
+	taken := t.TempDir()
+	first := open(t, taken)
+	for _, tt := range []struct{ path, says string }{
+		{filepath.Join(t.TempDir(), "missing"), "no such file"},
+		{file, "not a directory"},
+		{readOnly, "read-only"},
+		{taken, "another kernscope"},
+	} {
+		d, err := Open(tt.path)
+		if err == nil {
+			d.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), tt.path) || !strings.Contains(err.Error(), tt.says) {
+			t.Errorf("%s: error %v, want one that says %q", tt.path, err, tt.says)
+		}
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	open(t, taken)
+}
+
+// TestOpenTidies has what a process left that was killed as it wrote, beside
+// files of others.
+func TestOpenTidies(t *testing.T) {
+	path := t.TempDir()
+	for _, name := range []string{unfinished + "x.prom-123", "x.prom", ".other", "kernscope-x"} {
+		if err := os.WriteFile(filepath.Join(path, name), []byte("a 1\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	open(t, path)
+	got := content(t, path)
+	if _, stays := got[unfinished+"x.prom-123"]; stays || len(got) != 3 {
+		t.Errorf("left: %v", got)
+	}
+}
