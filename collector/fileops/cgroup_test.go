@@ -177,7 +177,7 @@ func TestStormOfCgroups(t *testing.T) {
 		own          bool
 	}{
 		{"as shipped", Spec(), 2000, 4096, 100, true},
-		{"small", small, 500, 64, 100, false},
+		{"small", small, 200, 64, 40, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h, ok := openHierarchy(t, "pids")

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+// tenants are owners of a test: the first byte of a field says which.
+type tenants struct{ gone map[byte]bool }
+
+func (o *tenants) Look(raw map[string]bool) map[string]bool {
+	gone := make(map[string]bool)
+	for r := range raw {
+		gone[r] = o.gone[r[0]]
+	}
+	return gone
+}
+
+func (o *tenants) Label(name, raw string) string { return fmt.Sprintf("%s %d", name, raw[0]) }
+
+// tenancy is a map whose key is {u32 name; enum side; u32 owner}, as the engine
+// sees it.
+type tenancy struct {
+	owned    *owned
+	reader   *reader
+	reserved map[string]bool
+}
+
+func newTenancy(t *testing.T, size uint32, owners label.Owners) *tenancy {
+	t.Helper()
+	needMaps(t)
+	number := &btf.Int{Name: "u32", Size: 4}
+	side := &btf.Enum{Name: "side", Size: 4, Values: []btf.EnumValue{{Name: "SIDE_LEFT", Value: 0}, {Name: "SIDE_RIGHT", Value: 1}}}
+	spec := &ebpf.MapSpec{
+		Type: ebpf.PerCPUHash, KeySize: 12, ValueSize: 8, MaxEntries: size,
+		Key: &btf.Struct{Name: "key", Size: 12, Members: []btf.Member{
+			{Name: "name", Type: number},
+			{Name: "side", Type: side, Offset: 32},
+			{Name: "owner", Type: number, Offset: 64},
+		}},
+		Value: &btf.Int{Name: "u64", Size: 8},
+	}
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: spec.Type, KeySize: spec.KeySize, ValueSize: spec.ValueSize, MaxEntries: size, Flags: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	described := collector.Map{Name: "rows", Other: "side", Owners: &collector.Owners{
+		Field: "owner", As: func() label.Owners { return owners },
+	}}
+	table, err := newTable(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := new(tenancy)
+	if out.owned, err = newOwned(described, spec, table); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(out.owned.done.close)
+	reserved, err := reserve([]collector.Map{described},
+		&ebpf.CollectionSpec{Maps: map[string]*ebpf.MapSpec{"rows": spec}},
+		&ebpf.Collection{Maps: map[string]*ebpf.Map{"rows": m}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out.reserved = reserved["rows"]
+	out.reader, err = newReader(collector.Metric{Name: "ops", Kind: collector.Counter, Map: "rows", Labels: []collector.Label{
+		{Name: "name", Field: "name", As: label.Number},
+		{Name: "side", Field: "side"},
+		{Name: "owner", Field: "owner"},
+	}}, spec, out.owned, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// add counts as a program does: on all CPUs, or not at all if there is no room.
+func (h *tenancy) add(name, side, owner uint32, n uint64) error {
+	var key []byte
+	for _, v := range []uint32{name, side, owner} {
+		key = binary.NativeEndian.AppendUint32(key, v)
+	}
+	return h.owned.table.m.Update(key, slices.Repeat([]uint64{n}, h.owned.table.cpus), ebpf.UpdateNoExist)
+}
+
+// read is what is served, by labels, with the CPUs' equal copies as one.
+func (h *tenancy) read(t *testing.T) map[string]uint64 {
+	t.Helper()
+	rows, err := h.owned.table.rows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rows, err = h.owned.settle(rows, h.reserved); err != nil {
+		t.Fatal(err)
+	}
+	served := make(map[string]uint64)
+	for _, s := range h.reader.samples(nil, rows, h.reserved) {
+		served[fmt.Sprint(s.Labels)] += uint64(s.Value)
+	}
+	cpus := uint64(h.owned.table.cpus)
+	for labels, n := range served {
+		if n%cpus != 0 {
+			t.Errorf("%s is %d on %d CPUs", labels, n, cpus)
+		}
+		served[labels] = n / cpus
+	}
+	return served
+}
+
+func expectServed(t *testing.T, got, want map[string]uint64) {
+	t.Helper()
+	for labels := range got {
+		if got[labels] != want[labels] {
+			t.Errorf("%s is %d, want %d", labels, got[labels], want[labels])
+		}
+	}
+	for labels := range want {
+		if _, ok := got[labels]; !ok {
+			t.Errorf("%s is missing, want %d", labels, want[labels])
+		}
+	}
+}
+
+// TestOwnersGo says that what the rows of the gone counted is read in the same
+// moment as these vanish, under their names, again and again.
+func TestOwnersGo(t *testing.T) {
+	owners := &tenants{gone: make(map[byte]bool)}
+	h := newTenancy(t, 64, owners)
+	for _, r := range [][4]uint32{{7, 0, 1, 10}, {7, 1, 1, 20}, {7, 0, 2, 300}, {8, 0, 2, 4000}, {7, 0, 3, 50000}} {
+		if err := h.add(r[0], r[1], r[2], uint64(r[3])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := map[string]uint64{
+		"[7 left owner 1]": 10, "[7 right owner 1]": 20,
+		"[7 left owner 2]": 300, "[8 left owner 2]": 4000, "[7 left owner 3]": 50000,
+	}
+	expectServed(t, h.read(t), live)
+	owners.gone[1] = true
+	want := map[string]uint64{
+		"[7 left gone]": 10, "[7 right gone]": 20,
+		"[7 left owner 2]": 300, "[8 left owner 2]": 4000, "[7 left owner 3]": 50000,
+	}
+	expectServed(t, h.read(t), want)
+	expectServed(t, h.read(t), want)
+	owners.gone[2] = true
+	want = map[string]uint64{"[7 left gone]": 310, "[7 right gone]": 20, "[8 left gone]": 4000, "[7 left owner 3]": 50000}
+	expectServed(t, h.read(t), want)
+	rows, err := h.owned.table.rows()
+	// Those of the gone, the one that lives, and the four reserved.
+	if err != nil || len(rows) != 3+1+4 {
+		t.Errorf("%d rows: %v", len(rows), err)
+	}
+}
+
+// TestOwnersGoFromAFullMap says that the gone leave half of the map to the
+// living, and that nothing is lost when their names find no room.
+func TestOwnersGoFromAFullMap(t *testing.T) {
+	const size = 32
+	owners := &tenants{gone: make(map[byte]bool)}
+	h := newTenancy(t, size, owners)
+	var made, named, last uint64
+	name := uint32(1)
+	for owner := uint32(1); owner <= 5; owner++ {
+		for {
+			if err := h.add(name, name%2, owner, uint64(name)); err != nil {
+				break // full
+			}
+			made += uint64(name)
+			name++
+		}
+		owners.gone[byte(owner)] = true
+		named = 0
+		served := h.read(t)
+		sum, rest := uint64(0), uint64(0)
+		for labels, n := range served {
+			sum += n
+			switch labels {
+			case "[other left gone]", "[other right gone]":
+				rest += n
+			default:
+				named++
+			}
+		}
+		if sum != made {
+			t.Errorf("%d are served of %d", sum, made)
+		}
+		// Two of the sixteen are for the rest.
+		if named != size/2-2 {
+			t.Errorf("%d names of the gone have rows of %d", named, size)
+		}
+		if rest < last || rest == 0 {
+			t.Errorf("the rest is %d after %d", rest, last)
+		}
+		last = rest
+	}
+	if name < 5*size/2 {
+		t.Errorf("only %d rows in all: the gone leave no room", name)
+	}
+}
