@@ -141,6 +141,23 @@ func TestRulesThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// TestAlertAtOnce is of one that lasts for no time: there is no earlier.
+func TestAlertAtOnce(t *testing.T) {
+	spec := scrubRules()
+	spec.Alerts[0].For = 0
+	text, err := RuleTests([]collector.Spec{spec}, metric.Seconds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file testFile
+	if err := yaml.Unmarshal(text, &file); err != nil {
+		t.Fatal(err)
+	}
+	if e := file.Tests[0].Evaluated; len(e) != 2 || e[0].Time != "19m" || len(e[0].Expect) != 1 || e[1].Time != "1h30m" || len(e[1].Expect) != 0 {
+		t.Errorf("evaluated: %+v", e)
+	}
+}
+
 // TestBound is what the tests of rules stand on: a bucket's bound in both units.
 func TestBound(t *testing.T) {
 	for _, tc := range []struct {

@@ -94,24 +94,28 @@ func alertTests(a collector.Alert, unit metric.Unit) ([]testGroup, error) {
 	fires := []firing{{Labels: map[string]string{"severity": a.Severity}, Annotations: says}}
 	maps.Copy(fires[0].Labels, a.Labels)
 
-	// Rates need two samples, and the windows of rates are over an hour after
-	// the last.
-	begin, lasts, gone := time.Minute, a.For+20*time.Minute, a.For+90*time.Minute
+	// The data lasts until lasts. Long after, no window of a rate reaches it.
+	const step = time.Minute
+	lasts, gone := a.For+20*step, a.For+90*step
+	at := func(t time.Duration, expect []firing) evaluation {
+		return evaluation{Time: model.Duration(t).String(), Alert: a.Name, Expect: expect}
+	}
+	evaluated := []evaluation{at(lasts-step, fires), at(gone, []firing{})}
+	if a.For >= step {
+		evaluated = slices.Insert(evaluated, 0, at(a.For-step, []firing{}))
+	}
 	var groups []testGroup
 	for _, f := range forms {
-		at := func(t time.Duration, expect []firing) evaluation {
-			return evaluation{Time: model.Duration(t).String(), Alert: a.Name, Expect: expect}
-		}
 		groups = append(groups,
 			testGroup{
 				Name: a.Name + " fires" + f.name, Interval: "1m",
 				Input:     input(a.Fires, f, unit, lasts),
-				Evaluated: []evaluation{at(a.For-begin, []firing{}), at(lasts-begin, fires), at(gone, []firing{})},
+				Evaluated: evaluated,
 			},
 			testGroup{
 				Name: a.Name + " is quiet" + f.name, Interval: "1m",
 				Input:     input(a.Quiet, f, unit, lasts),
-				Evaluated: []evaluation{at(lasts-begin, []firing{})},
+				Evaluated: []evaluation{at(lasts-step, []firing{})},
 			},
 		)
 	}
