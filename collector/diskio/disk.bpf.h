@@ -2,7 +2,7 @@
 #ifndef KERNSCOPE_DISKIO_DISK_H
 #define KERNSCOPE_DISKIO_DISK_H
 
-/* Which disk a request or a bio is for. */
+/* Which disk a request or a bio is for, and when it began. */
 
 /* 309dca309fc3 "block: store a block_device pointer in struct bio" */
 struct bio___bi_disk {
@@ -48,6 +48,24 @@ static __always_inline bool diskio_has_requests(bool typed, struct gendisk *disk
 	struct request_queue *q = FIELD(typed, disk, queue);
 
 	return FIELD(typed, q, mq_ops);
+}
+
+/*
+ * 5f89154e8e9e "block: Use enum to define RQF_x bit indexes" made the flags
+ * enumerators and moved them; RQF_IO_STAT was a macro before, 1 << 13.
+ */
+enum rqf_flags {
+	__RQF_IO_STAT,
+};
+
+/* Is start_time_ns this request's? Without the flag it may be an earlier one's. */
+static __always_inline bool diskio_has_start(bool typed, struct request *rq)
+{
+	__u32 flag = 1 << 13;
+
+	if (bpf_core_enum_value_exists(enum rqf_flags, __RQF_IO_STAT))
+		flag = 1 << bpf_core_enum_value(enum rqf_flags, __RQF_IO_STAT);
+	return FIELD(typed, rq, rq_flags) & flag;
 }
 
 #endif

@@ -218,24 +218,6 @@ static __always_inline bool diskio_is_part(bool typed, struct request *rq, __u32
 	return bytes < FIELD(typed, rq, __data_len);
 }
 
-/*
- * 5f89154e8e9e "block: Use enum to define RQF_x bit indexes" made the flags
- * enumerators and moved them; RQF_IO_STAT was a macro before, 1 << 13.
- */
-enum rqf_flags {
-	__RQF_IO_STAT,
-};
-
-/* Is start_time_ns this request's? Without the flag it may be an earlier one's. */
-static __always_inline bool diskio_has_start(bool typed, struct request *rq)
-{
-	__u32 flag = 1 << 13;
-
-	if (bpf_core_enum_value_exists(enum rqf_flags, __RQF_IO_STAT))
-		flag = 1 << bpf_core_enum_value(enum rqf_flags, __RQF_IO_STAT);
-	return FIELD(typed, rq, rq_flags) & flag;
-}
-
 static __always_inline void diskio_count_request(bool typed, struct request *rq, __u32 bytes,
 						 bool error)
 {
