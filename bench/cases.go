@@ -10,6 +10,7 @@ import (
 	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/collector/schedlat"
 	"github.com/kernscope/kernscope/collector/syscall"
+	"github.com/kernscope/kernscope/collector/tcpretransmit"
 )
 
 // Cases are all cases, by collector.
@@ -20,14 +21,18 @@ func Cases() []Case {
 	return []Case{
 		{
 			Name: "cachestat, cached", Event: "page",
-			Text: "Reads of a page from a block device that is wholly in the page cache.",
+			Text: "Reads of a page from a block device that is wholly in the page cache. " +
+				"The textbook remembers every page that was added in a hash by file and page, where it looks up every page that is read, " +
+				"and counts in a hash shared by all CPUs.",
 			Spec: cachestat.Spec(), Counted: Series{Name: "ebpf_page_cache_hits_total"},
+			Textbook: new(textbook.Cachestat()), TextbookCounted: Series{Name: "pages", Labels: map[string]string{"event": "hit"}},
 			Workload: newCached, Events: 65_536,
 		},
 		{
 			Name: "cachestat, uncached", Event: "page",
 			Text: "Reads of 16 pages from a loop device in memory, none of it in the page cache, with the kernel's readahead.",
 			Spec: cachestat.Spec(), Counted: Series{Name: "ebpf_page_cache_misses_total"},
+			Textbook: new(textbook.Cachestat()), TextbookCounted: Series{Name: "pages", Labels: map[string]string{"event": "miss"}},
 			Workload: newUncached, Events: 16_384, OnlyInside: true, Batched: true,
 		},
 		{
@@ -67,9 +72,19 @@ func Cases() []Case {
 			Workload: newNullReads, Events: 200_000,
 		},
 		{
+			Name: "fileops, by cgroup", Event: "read",
+			Text: "The same reads, counted by cgroup, too.",
+			Spec: fileops.Spec(), Options: []string{"cgroups"},
+			Counted:  Series{Name: "ebpf_file_ops_total", Labels: map[string]string{"operation": "read"}},
+			Workload: newNullReads, Events: 200_000,
+		},
+		{
 			Name: "memory", Event: "page fault",
-			Text: "Writes to fresh pages of a process's own: a minor fault and an allocation each.",
+			Text: "Writes to fresh pages of a process's own: a minor fault and an allocation each. " +
+				"The textbook counts both in hashes by process and, of allocations, order; the collector takes the faults from /proc/vmstat, " +
+				"where the kernel counts them.",
 			Spec: memory.Spec(), Counted: Series{Name: "ebpf_page_alloc_order"},
+			Textbook: new(textbook.Memory()), TextbookCounted: Series{Name: "allocations"},
 			Workload: newFaults, Events: 40_960,
 		},
 		{
@@ -97,12 +112,13 @@ func Cases() []Case {
 			Textbook: new(textbook.SyscallLatency()), TextbookCounted: calls,
 			Workload: newSyscalls, Events: 100_000,
 		},
-	}
-}
-
-// Unmeasured are the collectors without a case, with the reason.
-func Unmeasured() map[string]string {
-	return map[string]string{
-		"tcp-retransmit": "its programs run only when a segment is sent again, which costs a network far more than this machine",
+		{
+			Name: "tcp-retransmit", Event: "retransmit",
+			Text: "Data sent over the loopback device of a network of its own, to a socket that drops a tenth of the packets: " +
+				"real retransmits, of a segment each. The textbook counts in a hash by the addresses and ports of both ends.",
+			Spec: tcpretransmit.Spec(), Counted: Series{Name: "ebpf_tcp_retransmits_by_dest"},
+			Textbook: new(textbook.Tcpretransmit()), TextbookCounted: Series{Name: "retransmits"},
+			Workload: newResends, Events: 1_024, OnlyInside: true,
+		},
 	}
 }

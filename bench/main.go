@@ -60,7 +60,7 @@ func bench(ctx context.Context, effort Effort, only, output string) error {
 	if err != nil {
 		return err
 	}
-	r := &Report{Unmeasured: Unmeasured(), Machine: machine, Date: begin, Effort: effort, Quick: effort.Divisor > 1}
+	r := &Report{Machine: machine, Date: begin, Effort: effort, Quick: effort.Divisor > 1}
 	if err := r.measure(ctx, questions, only); err != nil {
 		return err
 	}

@@ -21,12 +21,10 @@ type Report struct {
 	Quick   bool
 	Effort  Effort
 	Results []*Result
-	// Skipped are cases this machine cannot run, Unmeasured collectors without
-	// one, with the reason.
-	Skipped    []Skip
-	Unmeasured map[string]string
-	Scrape     *Scrape
-	Exporter   *Exporter
+	// Skipped are cases this machine cannot run, with the reason.
+	Skipped  []Skip
+	Scrape   *Scrape
+	Exporter *Exporter
 }
 
 // Skip is a case that this machine cannot run.

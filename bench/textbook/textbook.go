@@ -11,10 +11,13 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" cachestat cachestat.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" diskio diskio.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" fileops fileops.bpf.c -- -I../../bpf
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" memory memory.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" schedlat schedlat.bpf.c -- -I../../bpf
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" syscall syscall.bpf.c -- -I../../bpf
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" tcpretransmit tcpretransmit.bpf.c -- -I../../bpf
 
 // Syscall counts system calls in a hash by number.
 func Syscall() collector.Spec {
@@ -80,6 +83,54 @@ func Fileops() collector.Spec {
 			Labels: []collector.Label{
 				{Name: "process", Field: "process", As: label.String},
 				{Name: "operation", Field: "operation"},
+			},
+		}},
+	}
+}
+
+// Cachestat remembers every page that was added in a hash by file and page.
+func Cachestat() collector.Spec {
+	return collector.Spec{
+		Name:  "cachestat",
+		Load:  loadCachestat,
+		Hooks: attach("cachestat_add", "cachestat_dirty", "cachestat_read"),
+		Metrics: []collector.Metric{{
+			Name: "pages", Kind: collector.Counter, Map: "cachestat_events",
+			Labels: []collector.Label{{Name: "event"}},
+		}},
+	}
+}
+
+// Memory counts page faults and allocations in hashes by process.
+func Memory() collector.Spec {
+	return collector.Spec{
+		Name:  "memory",
+		Load:  loadMemory,
+		Hooks: attach("memory_fault", "memory_allocate"),
+		Metrics: []collector.Metric{{
+			Name: "allocations", Kind: collector.Counter, Map: "memory_allocations",
+			Labels: []collector.Label{
+				{Name: "process", Field: "process", As: label.String},
+				{Name: "pid", Field: "pid", As: label.Number},
+				{Name: "order", Field: "order", As: label.Number},
+			},
+		}},
+	}
+}
+
+// Tcpretransmit counts in a hash by the addresses and ports of both ends.
+func Tcpretransmit() collector.Spec {
+	return collector.Spec{
+		Name:  "tcp-retransmit",
+		Load:  loadTcpretransmit,
+		Hooks: attach("tcpretransmit_segment", "tcpretransmit_synack"),
+		Metrics: []collector.Metric{{
+			Name: "retransmits", Kind: collector.Counter, Map: "tcpretransmit_flows",
+			Labels: []collector.Label{
+				{Name: "source", Field: "source", As: label.Prefix},
+				{Name: "destination", Field: "destination", As: label.Prefix},
+				{Name: "source_port", Field: "source_port", As: label.Number},
+				{Name: "destination_port", Field: "destination_port", As: label.Number},
 			},
 		}},
 	}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os/exec"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// resends sends data to itself in a network of its own, and loses every tenth
+// packet on the way in: real retransmits of single segments, most of them by
+// threads of the kernel.
+type resends struct {
+	network   *network
+	near, far *net.TCPConn
+	data      []byte
+}
+
+// resendsTo is the receiver's address, which nothing else on the machine has
+// (RFC 5737).
+const resendsTo = "192.0.2.1"
+
+func newResends() (workload, error) {
+	n, err := newNetwork()
+	if err != nil {
+		return nil, err
+	}
+	r := &resends{network: n, data: make([]byte, 64<<10)}
+	if r.near, r.far, err = n.pair(); err != nil {
+		n.close()
+		return nil, err
+	}
+	go io.Copy(io.Discard, r.far) // ends when it is closed
+	if err := control(r.far, loseEveryTenth); err != nil {
+		return nil, errors.Join(err, r.close())
+	}
+	return r, nil
+}
+
+func (r *resends) run(n int) (time.Duration, error) {
+	begin := time.Now()
+	before, err := r.total()
+	for again := before; err == nil && again < before+uint64(n); again, err = r.total() {
+		if _, err := r.near.Write(r.data); err != nil {
+			return 0, fmt.Errorf("sending: %w", err)
+		}
+	}
+	return time.Since(begin), err
+}
+
+// total is what the connection itself accounts for.
+func (r *resends) total() (again uint64, err error) {
+	err = control(r.near, func(fd int) error {
+		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
+		if err == nil {
+			again = uint64(info.Total_retrans)
+		}
+		return err
+	})
+	return again, err
+}
+
+func (r *resends) labels() map[string]string { return map[string]string{"destination": resendsTo} }
+
+func (r *resends) close() error {
+	// At once, without sending again what is still under way.
+	err := errors.Join(r.near.SetLinger(0), r.near.Close(), r.far.Close())
+	r.network.close()
+	return err
+}
+
+// loseEveryTenth has a socket drop a tenth of the packets that reach it.
+func loseEveryTenth(fd int) error {
+	const random = 0xfffff000 + 56 // SKF_AD_OFF + SKF_AD_RANDOM of linux/filter.h
+	program := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: random},
+		{Code: unix.BPF_JMP | unix.BPF_JGT | unix.BPF_K, K: ^uint32(0) / 10, Jt: 1},
+		{Code: unix.BPF_RET | unix.BPF_K, K: 0},
+		{Code: unix.BPF_RET | unix.BPF_K, K: ^uint32(0)},
+	}
+	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER,
+		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
+}
+
+func control(c *net.TCPConn, f func(fd int) error) error {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var inner error
+	return errors.Join(raw.Control(func(fd uintptr) { inner = f(int(fd)) }), inner)
+}
+
+// network is a network namespace, and the thread that is in it.
+type network struct {
+	work   chan func() error
+	result chan error
+}
+
+func newNetwork() (*network, error) {
+	n := &network{work: make(chan func() error), result: make(chan error)}
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		for f := range n.work {
+			n.result <- f()
+		}
+	}()
+	err := n.do(func() error { return unix.Unshare(unix.CLONE_NEWNET) })
+	for _, command := range []string{
+		// A packet is a segment, and a retransmit sends one.
+		"link set lo up mtu 1500 gso_max_segs 1",
+		// What nobody acknowledges is sent again soon.
+		"route add local " + resendsTo + " dev lo rto_min 1ms",
+	} {
+		if err == nil {
+			err = n.do(func() error { return ip(command) })
+		}
+	}
+	if err != nil {
+		n.close()
+		return nil, err
+	}
+	return n, nil
+}
+
+// do calls a function on the network's thread: sockets that it makes are there.
+func (n *network) do(f func() error) error {
+	n.work <- f
+	return <-n.result
+}
+
+func (n *network) close() { close(n.work) }
+
+// pair is a connection of the network to itself.
+func (n *network) pair() (near, far *net.TCPConn, err error) {
+	err = n.do(func() error {
+		var config net.ListenConfig
+		config.SetMultipathTCP(false)
+		listener, err := config.Listen(context.Background(), "tcp", resendsTo+":0")
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+		if near, err = net.DialTCP("tcp", nil, listener.Addr().(*net.TCPAddr)); err != nil {
+			return err
+		}
+		far, err = listener.(*net.TCPListener).AcceptTCP()
+		return err
+	})
+	return near, far, err
+}
+
+func ip(command string) error {
+	out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput()
+	if errors.Is(err, exec.ErrNotFound) {
+		return fmt.Errorf("%w: it has no ip(8)", errUnsupported)
+	}
+	if err != nil {
+		return fmt.Errorf("ip %s: %w: %s", command, err, out)
+	}
+	return nil
+}
