@@ -99,7 +99,7 @@ func TestLatency(t *testing.T) {
 					Metric: latency, Workload: sleeps + ": sum of latencies", Source: "the program's clock around each call",
 				}, time.Duration(sum), kerneltest.Truth[time.Duration]{
 					Least: most, Most: most, Below: most - least,
-					Why: "The program's clock counts the way into the kernel and back in. No call took less than the time it was asked to sleep.",
+					Why: "The program's clock counts the way into the kernel and back in. Never did we measure less than the time asked for.",
 				})
 			}
 			// Half of the short ones are at or below this quantile, and
