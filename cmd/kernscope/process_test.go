@@ -218,3 +218,26 @@ func (p *process) inKernel() (links []link.ID, programs []ebpf.ProgramID) {
 	}
 	return links, programs
 }
+
+// remaining is how many stay in the kernel, which frees them when no CPU can be
+// running them any more.
+func remaining(links []link.ID, programs []ebpf.ProgramID) (n int) {
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		n = 0
+		for _, id := range links {
+			if l, err := link.NewFromID(id); err == nil {
+				l.Close()
+				n++
+			}
+		}
+		for _, id := range programs {
+			if prog, err := ebpf.NewProgramFromID(id); err == nil {
+				prog.Close()
+				n++
+			}
+		}
+		if n == 0 || time.Now().After(deadline) {
+			return n
+		}
+	}
+}

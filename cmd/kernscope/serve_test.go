@@ -13,8 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector/builtin"
@@ -83,27 +81,7 @@ func TestServe(t *testing.T) {
 		t.Fatal("no links or programs while serving: the test shows nothing")
 	}
 	p.stop()
-	// The kernel frees them when no CPU can be running them any more.
-	left := func() (n int) {
-		for _, id := range links {
-			if l, err := link.NewFromID(id); err == nil {
-				l.Close()
-				n++
-			}
-		}
-		for _, id := range programs {
-			if prog, err := ebpf.NewProgramFromID(id); err == nil {
-				prog.Close()
-				n++
-			}
-		}
-		return n
-	}
-	deadline = time.Now().Add(30 * time.Second)
-	for left() > 0 && time.Now().Before(deadline) {
-		time.Sleep(50 * time.Millisecond)
-	}
-	if n := left(); n > 0 {
+	if n := remaining(links, programs); n > 0 {
 		t.Errorf("%d links and programs are still in the kernel after the end", n)
 	}
 	if strings.Contains(p.log(), "panic") {

@@ -91,10 +91,13 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 	if err := e.Pin(); err != nil {
 		return err
 	}
+	if err := namedRun(*f.named, e); err != nil {
+		return err
+	}
 	if !slices.ContainsFunc(e.States(), func(s engine.State) bool { return s.Status == engine.Running }) {
 		return errors.New("no collector runs on this machine: see kernscope doctor")
 	}
-	return namedRun(*f.named, e)
+	return nil
 }
 
 // mustWait says whether there is something to count first: a collector that
