@@ -133,7 +133,9 @@ type Panel struct {
 type Query struct {
 	// Expr may use Grafana's $__rate_interval, and $__range for all of the time
 	// shown. What the user chose of instances, and of devices, pools and
-	// interfaces, is added to each metric that has the label.
+	// interfaces, is added to each metric that has the label. The same counter
+	// may be scraped from a textfile too, as another job: a rate is therefore
+	// the max by instance, or max without (job, exporter), not the sum.
 	Expr string
 	// Legend names a result: "{{device}} p99". It is not expanded.
 	Legend string

@@ -5,10 +5,13 @@ package fileops
 import "github.com/kernscope/kernscope/collector"
 
 func panels() []collector.Panel {
-	const top = `topk(15, sum by (process) (rate(ebpf_file_ops_total[$__range])))`
+	perSecond := func(matchers string) string {
+		return `sum by (process) (max without (job, exporter) (rate(ebpf_file_ops_total` + matchers + `[$__range])))`
+	}
+	top := `topk(15, ` + perSecond("") + `)`
 	only := func(operation string) collector.Query {
 		return collector.Query{
-			Expr:   `sum by (process) (rate(ebpf_file_ops_total{operation="` + operation + `"}[$__range]))` + "\nand on (process) " + top,
+			Expr:   perSecond(`{operation="`+operation+`"}`) + "\nand on (process) " + top,
 			Legend: operation,
 		}
 	}

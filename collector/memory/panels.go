@@ -11,8 +11,8 @@ func panels() []collector.Panel {
 		Description: "Page faults per second: minor ones found their page in memory, major ones had to fetch it from a device. " +
 			"At the right, the order that 99 of 100 page allocations do not exceed: an allocation of order n has 2^n pages.",
 		Queries: []collector.Query{
-			{Expr: `sum by (instance) (rate(` + minors + `[$__rate_interval]))`, Legend: "{{instance}} minor"},
-			{Expr: `sum by (instance) (rate(` + majors + `[$__rate_interval]))`, Legend: "{{instance}} major"},
+			{Expr: `max by (instance) (rate(` + minors + `[$__rate_interval]))`, Legend: "{{instance}} minor"},
+			{Expr: `max by (instance) (rate(` + majors + `[$__rate_interval]))`, Legend: "{{instance}} major"},
 			{
 				// A bucket is one order; the quantile lies within it.
 				Expr:   `ceil(histogram_quantile(0.99, sum by (instance, le) (rate(ebpf_page_alloc_order_bucket[$__rate_interval]))))`,

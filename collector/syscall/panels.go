@@ -12,7 +12,7 @@ func panels() []collector.Panel {
 		Queries: []collector.Query{{
 			// Chosen over all of the time shown: the ten of each moment would be
 			// more than ten lines, with holes.
-			Expr: `sum by (syscall) (rate(ebpf_syscalls_total[$__rate_interval]))
+			Expr: `sum by (syscall) (max without (job, exporter) (rate(ebpf_syscalls_total[$__rate_interval])))
 and on (syscall) topk(10, sum by (syscall) (rate(ebpf_syscalls_total[$__range] @ end())))`,
 			Legend: "{{syscall}}",
 		}},

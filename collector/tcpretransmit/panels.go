@@ -10,7 +10,6 @@ func panels() []collector.Panel {
 		Title:       "TCP retransmits",
 		Description: "TCP segments sent again per second, SYN and SYN-ACK included.",
 		Queries: []collector.Query{{
-			// Not the sum: the same counter may be scraped from a textfile too.
 			Expr:   `max by (instance) (rate(ebpf_tcp_retransmits_total[$__rate_interval]))`,
 			Legend: "{{instance}}",
 		}},
