@@ -120,7 +120,8 @@ func inRows(all []placed, filters filters, unit metric.Unit) ([]object, error) {
 // requirements tell Grafana which plugins the dashboard needs.
 func requirements(all []placed) []object {
 	out := []object{
-		{"type": "grafana", "id": "grafana", "name": "Grafana", "version": "10.4.0"},
+		// The first that takes native histograms for a heatmap's buckets.
+		{"type": "grafana", "id": "grafana", "name": "Grafana", "version": "10.3.0"},
 		{"type": "datasource", "id": "prometheus", "name": "Prometheus", "version": "1.0.0"},
 	}
 	var types []string
