@@ -47,7 +47,7 @@ func (m *Machine) Trampoline(function string) Finding {
 		if f := m.Function(function); f.Answer != Yes {
 			return f
 		}
-		return tryAttach("fentry", &ebpf.ProgramSpec{
+		return m.tryAttach("fentry", &ebpf.ProgramSpec{
 			Type: ebpf.Tracing, AttachType: ebpf.AttachTraceFEntry, AttachTo: function,
 		}, func(prog *ebpf.Program) (link.Link, error) {
 			return link.AttachTracing(link.TracingOptions{Program: prog})
@@ -69,22 +69,25 @@ func (m *Machine) Kprobe(function string) Finding {
 		if f := m.Function(function); f.Answer == No {
 			return f
 		}
-		return tryAttach("kprobe", &ebpf.ProgramSpec{Type: ebpf.Kprobe}, func(prog *ebpf.Program) (link.Link, error) {
+		return m.tryAttach("kprobe", &ebpf.ProgramSpec{Type: ebpf.Kprobe}, func(prog *ebpf.Program) (link.Link, error) {
 			return link.Kprobe(function, prog, nil)
 		})
 	})
 }
 
 // tryAttach loads a program that does nothing, attaches and detaches it.
-func tryAttach(how string, spec *ebpf.ProgramSpec, attach func(*ebpf.Program) (link.Link, error)) Finding {
+func (m *Machine) tryAttach(how string, spec *ebpf.ProgramSpec, attach func(*ebpf.Program) (link.Link, error)) Finding {
 	spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 	spec.License = "GPL"
-	prog, err := ebpf.NewProgram(spec)
+	// A collection, as a program alone would have all types decoded anew.
+	coll, err := ebpf.NewCollectionWithOptions(
+		&ebpf.CollectionSpec{Programs: map[string]*ebpf.ProgramSpec{how: spec}},
+		ebpf.CollectionOptions{Cache: m.cache})
 	if err != nil {
 		return refusedAttach(how, err)
 	}
-	defer prog.Close()
-	l, err := attach(prog)
+	defer coll.Close()
+	l, err := attach(coll.Programs[how])
 	if err != nil {
 		return refusedAttach(how, err)
 	}
