@@ -2,8 +2,9 @@
 
 //go:build e2e
 
-// Package e2e lets a real Prometheus scrape the built kernscope. It is run by
-// test/e2e/run, which builds both.
+// Package e2e deploys the built kernscope as a user does, with the real
+// Prometheus, Alertmanager and node_exporter, under load. It is run by
+// test/e2e/run, which provides them.
 package e2e
 
 import (
@@ -19,9 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,7 +38,7 @@ func environment(t *testing.T, name string) string {
 	return value
 }
 
-// background starts a program that ends with the test.
+// background starts a program that ends with the test, or when the test dies.
 func background(t *testing.T, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -48,6 +47,7 @@ func background(t *testing.T, name string, args ...string) {
 		t.Fatal(err)
 	}
 	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -59,6 +59,13 @@ func background(t *testing.T, name string, args ...string) {
 			t.Logf("%s wrote:\n%s", filepath.Base(name), text)
 		}
 	})
+}
+
+func save(t *testing.T, file, text string) {
+	t.Helper()
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func freeAddress(t *testing.T) string {
@@ -94,6 +101,12 @@ func get(t *testing.T, url string) (string, error) {
 // eventually tries until it works.
 func eventually[T any](t *testing.T, what string, try func() (T, error)) T {
 	t.Helper()
+	return within(t, patience, what, try)
+}
+
+// within is eventually for what takes its time by design.
+func within[T any](t *testing.T, patience time.Duration, what string, try func() (T, error)) T {
+	t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
 		value, err := try()
@@ -119,21 +132,24 @@ func kernscope(t *testing.T, args ...string) string {
 // prometheus scrapes the address every second, and returns its own.
 func prometheus(t *testing.T, target string) string {
 	t.Helper()
-	dir, address := t.TempDir(), freeAddress(t)
-	config := filepath.Join(dir, "prometheus.yml")
-	text := fmt.Sprintf(`
+	config := filepath.Join(t.TempDir(), "prometheus.yml")
+	save(t, config, fmt.Sprintf(`
 global: {scrape_interval: 1s, evaluation_interval: 1s}
 scrape_configs:
   - job_name: kernscope
     scrape_native_histograms: true
     always_scrape_classic_histograms: true
     static_configs: [{targets: [%q]}]
-`, target)
-	if err := os.WriteFile(config, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+`, target))
+	return startPrometheus(t, config)
+}
+
+// startPrometheus returns the address of a Prometheus with this configuration.
+func startPrometheus(t *testing.T, config string) string {
+	t.Helper()
+	address := freeAddress(t)
 	background(t, filepath.Join(environment(t, "PROMETHEUS_TOOLS"), "prometheus"),
-		"--config.file="+config, "--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+		"--config.file="+config, "--storage.tsdb.path="+t.TempDir(), "--web.listen-address="+address)
 	return address
 }
 
@@ -173,105 +189,4 @@ func query(t *testing.T, address, expr string) []sample {
 		}
 		return answer.Data.Result, nil
 	})
-}
-
-// write keeps a disk busy until the test ends.
-func write(t *testing.T) {
-	t.Helper()
-	file, err := os.OpenFile(filepath.Join(t.TempDir(), "load"), os.O_CREATE|os.O_WRONLY|os.O_SYNC, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stop, done := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(done)
-		block := make([]byte, 4096)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			if _, err := file.WriteAt(block, 0); err != nil {
-				t.Error(err)
-				return
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
-	}()
-	t.Cleanup(func() { close(stop); <-done; file.Close() })
-}
-
-func TestPrometheus(t *testing.T) {
-	write(t)
-	target := kernscope(t)
-	address := prometheus(t, target)
-	if up := query(t, address, `up{job="kernscope"} == 1`); len(up) != 1 {
-		t.Fatalf("up: %v", up)
-	}
-
-	// Native: the metric's own name is the histogram.
-	native := query(t, address, `histogram_quantile(0.99, sum by (device) (rate(ebpf_disk_io_latency_microseconds{operation="write"}[1m])))`)
-	for _, s := range native {
-		if n := s.number(); n < 1 || n > 60e6 {
-			t.Errorf("p99 of writes to %s is %v µs", s.Metric["device"], n)
-		}
-	}
-	// Classic, of the same counts: the quantiles differ by less than the
-	// width of a classic bucket, and the counts not at all.
-	for _, s := range query(t, address, `
-		histogram_quantile(0.99, sum by (device, le) (rate(ebpf_disk_io_latency_microseconds_bucket{operation="write"}[1m])))
-		/ histogram_quantile(0.99, sum by (device) (rate(ebpf_disk_io_latency_microseconds{operation="write"}[1m])))`) {
-		if n := s.number(); n < 0.45 || n > 2.2 {
-			t.Errorf("classic p99 of %s is %v times the native one", s.Metric["device"], n)
-		}
-	}
-	for _, name := range []string{"ebpf_disk_io_latency_microseconds", "ebpf_sched_runqueue_latency_microseconds"} {
-		for _, s := range query(t, address, "histogram_count("+name+") - "+name+"_count") {
-			if s.number() != 0 {
-				t.Errorf("native and classic count of %v differ by %v", s.Metric, s.number())
-			}
-		}
-		for _, s := range query(t, address, "histogram_sum("+name+") - "+name+"_sum") {
-			if s.number() != 0 {
-				t.Errorf("native and classic sum of %v differ by %v", s.Metric, s.number())
-			}
-		}
-	}
-	if rate := query(t, address, `sum(rate(ebpf_syscalls_total[1m]))`); rate[0].number() <= 0 {
-		t.Errorf("no system calls: %v", rate)
-	}
-	if lost := query(t, address, `sum(kernscope_lost_events_total{collector=~"diskio|schedlat|syscall"})`); lost[0].number() != 0 {
-		t.Errorf("%v events lost", lost[0].number())
-	}
-}
-
-// What promtool says of names that users know and that therefore stay: of the
-// unit that they have by default, and of one counter.
-var (
-	unitLint    = regexp.MustCompile(`^ebpf_\w+ use base unit "seconds" instead of "microseconds"$`)
-	counterLint = `ebpf_tcp_retransmits_by_dest counter metrics should have "_total" suffix`
-)
-
-func TestPromtoolFindsNothing(t *testing.T) {
-	write(t)
-	for _, unit := range []string{"microseconds", "seconds"} {
-		body := eventually(t, "no metrics", func() (string, error) {
-			return get(t, "http://"+kernscope(t, "--units="+unit,
-				"--collector.diskio.service-time", "--collector.syscall.errors", "--collector.syscall.latency", "--collector.memory.processes")+"/metrics")
-		})
-		check := exec.CommandContext(t.Context(), filepath.Join(environment(t, "PROMETHEUS_TOOLS"), "promtool"), "check", "metrics")
-		check.Stdin = strings.NewReader(body)
-		out, err := check.CombinedOutput()
-		var exit *exec.ExitError
-		if err != nil && !errors.As(err, &exit) {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(out)) {
-			if line = strings.TrimSpace(line); line == counterLint || unit == "microseconds" && unitLint.MatchString(line) {
-				continue
-			}
-			t.Errorf("--units=%s: %s", unit, line)
-		}
-	}
 }

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hanwen/go-fuse/v2/fs"
+	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
+)
+
+// slowDisk is a loop device on a file that this process serves through FUSE,
+// and takes its time: any kernel that has both has a slow disk. Only other
+// processes may read it, for a process that waits for itself cannot be killed.
+type slowDisk struct {
+	fs.Inode
+	delay time.Duration
+	name  string // in /sys/block
+
+	mu   sync.Mutex
+	took []time.Duration // each slow read, without the way to the file system and back
+}
+
+// The part between these bytes is slow. Whoever looks at every new disk reads
+// the rest, which answers at once.
+const slowBegin, slowEnd, diskEnd = 16 << 20, 48 << 20, 64 << 20
+
+// newSlowDisk makes a disk on part of which a read takes a little more than the
+// delay, until the test ends or dies.
+func newSlowDisk(t *testing.T, delay time.Duration) *slowDisk {
+	t.Helper()
+	d := &slowDisk{delay: delay}
+	dir, root := t.TempDir(), new(fs.Inode)
+	server, err := fs.Mount(dir, root, &fs.Options{
+		MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "slow"},
+		OnAdd: func(ctx context.Context) {
+			root.AddChild("disk", root.NewPersistentInode(ctx, d, fs.StableAttr{Mode: unix.S_IFREG}), false)
+		},
+	})
+	if err != nil {
+		t.Fatalf("mounting a file system through FUSE: %v", err)
+	}
+	file, err := os.OpenFile(filepath.Join(dir, "disk"), os.O_RDWR, 0)
+	// Unmounted now, it stays until the loop device lets go of the file.
+	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+		t.Fatalf("unmounting: %v", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	device := attachLoop(t, file)
+	d.name = filepath.Base(device.Name())
+	t.Cleanup(func() {
+		device.Close()
+		server.Wait()
+	})
+	return d
+}
+
+// attachLoop attaches a free loop device to the file for as long as it is open.
+func attachLoop(t *testing.T, file *os.File) *os.File {
+	t.Helper()
+	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	if err != nil {
+		t.Fatalf("%v: load the module loop", err)
+	}
+	defer control.Close()
+	for {
+		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
+		if err != nil {
+			t.Fatalf("finding a free loop device: %v", err)
+		}
+		device, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", n), os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// udev leaves a locked disk alone.
+		if err := unix.Flock(int(device.Fd()), unix.LOCK_EX); err != nil {
+			t.Fatalf("locking %s: %v", device.Name(), err)
+		}
+		err = unix.IoctlLoopConfigure(int(device.Fd()), &unix.LoopConfig{
+			Fd:   uint32(file.Fd()),
+			Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR},
+		})
+		if err == nil {
+			return device
+		}
+		device.Close()
+		if err != unix.EBUSY { // somebody else has found it free
+			t.Fatalf("attaching %s: %v", device.Name(), err)
+		}
+	}
+}
+
+// Getattr, Open, Read and Write are what FUSE asks of the file.
+func (d *slowDisk) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
+	out.Mode, out.Size = 0o600, diskEnd
+	return 0
+}
+
+func (d *slowDisk) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
+	return nil, fuse.FOPEN_DIRECT_IO, 0 // every read comes here, none is made up
+}
+
+func (d *slowDisk) Read(_ context.Context, _ fs.FileHandle, dest []byte, offset int64) (fuse.ReadResult, syscall.Errno) {
+	clear(dest)
+	if offset >= slowBegin && offset < slowEnd {
+		begin := time.Now()
+		time.Sleep(d.delay)
+		d.mu.Lock()
+		d.took = append(d.took, time.Since(begin))
+		d.mu.Unlock()
+	}
+	return fuse.ReadResultData(dest), 0
+}
+
+// reads are those that the kernel has counted.
+func (d *slowDisk) reads(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/sys/block/" + d.name + "/stat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if _, err := fmt.Sscan(string(text), &n); err != nil {
+		t.Fatalf("parsing %q: %v", text, err)
+	}
+	return n
+}
+
+// slowReads is how many reads there were of the slow part.
+func (d *slowDisk) slowReads() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.took)
+}
+
+// quantile is that of the time that the disk took itself, in seconds.
+func (d *slowDisk) quantile(q float64) float64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.took) == 0 {
+		return math.NaN()
+	}
+	sorted := slices.Sorted(slices.Values(d.took))
+	return sorted[int(q*float64(len(sorted)-1))].Seconds()
+}
