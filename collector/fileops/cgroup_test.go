@@ -57,12 +57,14 @@ func TestCgroups(t *testing.T) {
 	for name, spec := range map[string]collector.Spec{"preferred": Spec(), "raw": raw} {
 		// What is in version 2 shows where it is nowhere else.
 		for _, controller := range []string{"pids", "memory", ""} {
-			t.Run(name+"/"+controller, func(t *testing.T) { testCgroups(t, spec, controller) })
+			t.Run(name+"/"+controller, func(t *testing.T) { testCgroups(t, spec, controller, name == "preferred") })
 		}
 	}
 }
 
-func testCgroups(t *testing.T, spec collector.Spec, controller string) {
+// testCgroups tests one hierarchy, which docs/ACCURACY.md shows if it is of
+// version 2.
+func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool) {
 	h, ok := openHierarchy(t, controller)
 	if !ok {
 		if kerneltest.Kernel() != "" && controller != "memory" {
@@ -103,8 +105,10 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string) {
 	})
 	missed := live.Missed(before)
 	sums := make(map[string]float64)
+	made := 0
 	for i, p := range places() {
 		for operation, n := range primes {
+			made += n * (i + 1)
 			got := live.Value(operations, "process=primes", "operation="+operation, "cgroup="+p.cgroup, "container="+p.container)
 			sums[operation] += got
 			if want := n * (i + 1); int(got) > want || int(got) < want-missed {
@@ -116,6 +120,11 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string) {
 		t.Errorf("%v operations in all cgroups, %v in these", all, sums)
 	}
 	live.Lost(t)
+	if show && controller == "" {
+		kerneltest.Accuracy(t, kerneltest.Row{
+			Metric: operations, Workload: "opening, reading and writing in cgroups, all found under their names", Source: "the test's own count",
+		}, int(sums["open"]+sums["read"]+sums["write"]), kerneltest.Truth[int]{Least: made, Most: made, Below: missed, Why: kerneltest.Recursion})
+	}
 
 	h.remove(t, root)
 	dead := untilNone(t, e, func(key string) bool {

@@ -146,7 +146,7 @@ func TestLatencyOnAllCPUs(t *testing.T) {
 			t.Logf("%d calls timed, made %d, the kernel missed %d, lost with others %d", got, want, missed, lost)
 			v.accuracy(t, latency, "three threads for each CPU, 2003 times each sched_get_priority_max: number of calls", got,
 				kerneltest.Truth[int]{Least: want, Most: want, Below: missed + lost,
-					Why: recursion + " The table of threads' entries may be busy, which is counted as lost."})
+					Why: kerneltest.Recursion + " The table of threads' entries may be busy, which is counted as lost."})
 		})
 	}
 }

@@ -68,7 +68,7 @@ func TestCallsOnAllCPUs(t *testing.T) {
 				missed := after.Missed(before)
 				t.Logf("%s: %d threads on %d CPUs made %d, counted %d, missed with others %d", name, threads*len(cpus), len(cpus), want, got, missed)
 				v.accuracy(t, total, "three threads on each CPU, 20,011 times each "+name, got,
-					kerneltest.Truth[int]{Least: want, Most: want, Below: missed, Why: recursion})
+					kerneltest.Truth[int]{Least: want, Most: want, Below: missed, Why: kerneltest.Recursion})
 			}
 			after.Lost(t)
 		})

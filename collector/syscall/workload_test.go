@@ -25,9 +25,6 @@ var variants = []variant{
 	{"raw", "_raw"},
 }
 
-// recursion is why calls are missing that the kernel says it did not show.
-const recursion = "A task may interrupt a program that runs on the same CPU. The kernel shows the interrupting task's call to no program, and counts what it did not show (kernscope_program_recursion_misses_total)."
-
 // accuracy compares a number of calls with what the test made. Of the preferred
 // programs, docs/ACCURACY.md says what came out.
 func (v variant) accuracy(t *testing.T, metric, workload string, got int, truth kerneltest.Truth[int]) {

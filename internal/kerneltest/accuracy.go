@@ -45,6 +45,9 @@ type Truth[N number] struct {
 	Why string
 }
 
+// Recursion is why events are missing that [Numbers.Missed] says are.
+const Recursion = "A task may interrupt a program that runs on the same CPU. The kernel shows what that task does to no program, and counts what it did not show (`kernscope_program_recursion_misses_total`)."
+
 // Exactly is the truth that allows no difference.
 func Exactly[N number](n N) Truth[N] { return Truth[N]{Least: n, Most: n} }
 

@@ -43,7 +43,7 @@ func TestCells(t *testing.T) {
 		{"between", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 994, 990, 997 }, "994 (990…997), ≤ 0.41 %"},
 		{"at the edge of a range", func(r *kerneltest.Record) { r.Most = 8 }, "7 (7…8), ≤ 12.5 %"},
 		{"a hair", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 1e6, 1e6+1, 1e6+1 }, "1000000 (1000001), 0.01 %"},
-		{"a time", func(r *kerneltest.Record) { r.Time, r.Counted, r.Least, r.Most = true, .25, .25, .5 }, "0.250000 s (0.250000 s…0.500000 s), ≤ 50 %"},
+		{"a time", func(r *kerneltest.Record) { r.Time, r.Counted, r.Least, r.Most = true, .25, .25, .5 }, "0.2500 s (0.2500 s…0.5000 s), ≤ 50 %"},
 		{"a ratio", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = .75, .75, .75 }, "0.7500"},
 		{"none", func(r *kerneltest.Record) { r.Compared = false }, "not compared"},
 	} {

@@ -28,6 +28,7 @@ compare, and write down what they have compared; ` + "`make accuracy`" + ` runs 
 - **994 (997), 0.3 %**: counted 994, the source says 997.
 - **994 (990…997), ≤ 0.4 %**: counted 994; the source cannot say more than that it is between 990 and 997.
 - **–**: not compared on this kernel: it needs a machine of the matrix.
+- **native** is the machine that wrote this page, which also did other things; **not compared** is what they spoiled.
 
 A number at the end of a cell leads to the reason for the difference, below the table. A test fails on a difference
 that is larger than its reason allows, which is computed from the same run: from what the kernel says it did not show to a
@@ -57,12 +58,13 @@ func render(r results, specs []collector.Spec) (string, error) {
 	return page.String(), nil
 }
 
-// rowsOf are the rows of a collector, in the order of its metrics.
+// rowsOf are the rows of a collector, in the order of its metrics. An option
+// may choose between two of one name.
 func rowsOf(spec collector.Spec, r results) (rows []kerneltest.Row) {
 	for _, m := range spec.Metrics {
 		first := len(rows)
 		for row := range r.cells {
-			if is(m, row.Metric) {
+			if is(m, row.Metric) && !slices.Contains(rows, row) {
 				rows = append(rows, row)
 			}
 		}
@@ -150,7 +152,7 @@ func cell(r kerneltest.Record) string {
 
 func quantity(r kerneltest.Record, v float64) string {
 	if r.Time {
-		return strconv.FormatFloat(v, 'f', 6, 64) + " s"
+		return strconv.FormatFloat(v, 'f', 4, 64) + " s"
 	}
 	if v == math.Trunc(v) {
 		return strconv.FormatFloat(v, 'f', -1, 64)
