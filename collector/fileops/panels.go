@@ -5,13 +5,15 @@ package fileops
 import "github.com/kernscope/kernscope/collector"
 
 func panels() []collector.Panel {
+	// What cgroups counted that are gone was in series of their own when it
+	// was counted.
 	perSecond := func(matchers string) string {
-		return `sum by (process) (max without (job, exporter) (rate(ebpf_file_ops_total` + matchers + `[$__range])))`
+		return `sum by (process) (max without (job, exporter) (rate(ebpf_file_ops_total{` + matchers + `cgroup!="gone"}[$__range])))`
 	}
 	top := `topk(15, ` + perSecond("") + `)`
 	only := func(operation string) collector.Query {
 		return collector.Query{
-			Expr:   perSecond(`{operation="`+operation+`"}`) + "\nand on (process) " + top,
+			Expr:   perSecond(`operation="`+operation+`", `) + "\nand on (process) " + top,
 			Legend: operation,
 		}
 	}
