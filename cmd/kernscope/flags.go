@@ -94,6 +94,18 @@ func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {
 	return chosen, nil
 }
 
+// switchedOff are the names of collectors that the user does not want. Others
+// that are not chosen may be another command's to run.
+func (f *collectorFlags) switchedOff() []string {
+	var names []string
+	for _, name := range f.names() {
+		if *f.asked[name] && !*f.enabled[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
 // engineConfig is the engine's configuration for the chosen collectors.
 func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logger) (engine.Config, error) {
 	unit, err := metric.ParseUnit(*f.units)

@@ -32,7 +32,7 @@ type textfileFlags struct {
 // addTextfile adds the command that writes metrics once, for node_exporter.
 func addTextfile(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	f := &textfileFlags{collectors: flags}
-	cmd := app.Command("textfile", "Write each collector's metrics to a file for node_exporter's textfile collector, and end. A timer should run it.")
+	cmd := app.Command("textfile", "Write each collector's metrics to a file for node_exporter's textfile collector, and end. A timer should run it. The files of collectors that do not run or are switched off are removed.")
 	f.named = cmd.Arg("collector", "Only these collectors; each must run on this machine.").Strings()
 	f.directory = cmd.Flag("directory", "Directory of the files: node_exporter's --collector.textfile.directory.").
 		Default("/var/lib/node_exporter/textfile_collector").String()
@@ -91,6 +91,11 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 	if err := e.Pin(); err != nil {
 		return err
 	}
+	if off := f.collectors.switchedOff(); len(*f.named) == 0 && len(off) > 0 {
+		if err := forget(off, dir, cfg.Pins); err != nil {
+			return err
+		}
+	}
 	if err := namedRun(*f.named, e); err != nil {
 		return err
 	}
@@ -98,6 +103,19 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 		return errors.New("no collector runs on this machine: see kernscope doctor")
 	}
 	return nil
+}
+
+// forget removes what earlier runs left of collectors that are switched off.
+func forget(names []string, dir *textfile.Directory, pins *engine.Pins) error {
+	for _, name := range names {
+		if err := dir.Remove(collector.TextfileName(name)); err != nil {
+			return err
+		}
+	}
+	if pins == nil {
+		return nil
+	}
+	return pins.Remove(names...)
 }
 
 // mustWait says whether there is something to count first: a collector that

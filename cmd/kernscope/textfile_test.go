@@ -207,6 +207,13 @@ func TestTextfileOfAll(t *testing.T) {
 			}
 		}
 	}
+	p.run(t, "--no-collector.diskio", "--units=seconds")
+	if files := readFiles(t, p.files); files["diskio.prom"] != nil || len(files) != len(builtin.Collectors())-1 {
+		t.Error("diskio is switched off, and its file or not all others are there")
+	}
+	if _, err := os.Stat(filepath.Join(p.pins, "diskio")); !os.IsNotExist(err) {
+		t.Errorf("diskio is switched off, and pinned: %v", err)
+	}
 	// Another unit makes other histograms, and other metrics what they were.
 	labels := func(name string) map[string]string { return map[string]string{"collector": name} }
 	if files.value("schedlat.prom", "kernscope_collector_adopted", labels("schedlat")) != 0 ||

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -63,14 +62,15 @@ func (u *unit) adopt(obj *ebpf.CollectionSpec) (bool, error) {
 }
 
 func (u *unit) adoptFrom(dir string, obj *ebpf.CollectionSpec) error {
-	if _, err := os.Stat(filepath.Join(dir, complete)); err != nil {
+	info, err := os.Stat(filepath.Join(dir, complete))
+	if err != nil {
 		return err
 	}
+	u.started = info.ModTime()
 	u.coll = &ebpf.Collection{Programs: make(map[string]*ebpf.Program), Maps: make(map[string]*ebpf.Map)}
 	sized := sized(u.spec.Maps)
 	for name, spec := range obj.Maps {
-		path := filepath.Join(dir, mapPin(name))
-		m, err := ebpf.LoadPinnedMap(path, nil)
+		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, mapPin(name)), nil)
 		if err != nil {
 			return err
 		}
@@ -78,9 +78,6 @@ func (u *unit) adoptFrom(dir string, obj *ebpf.CollectionSpec) error {
 		// What is asked for has some room for what is plugged in later.
 		if sized[name] && uint64(m.MaxEntries())*4 < uint64(spec.MaxEntries)*3 {
 			return fmt.Errorf("map %s has room for %d rows, and this machine's devices need %d by now", name, m.MaxEntries(), spec.MaxEntries)
-		}
-		if u.started, err = made(path); err != nil {
-			return err
 		}
 	}
 	for name, spec := range obj.Programs {
@@ -103,15 +100,6 @@ func adoptLink(spec *ebpf.ProgramSpec, prog *ebpf.Program, path string) (attachm
 		return adoptEveryCPU(spec, prog, path)
 	}
 	return link.LoadPinnedLink(path, nil)
-}
-
-// made is when a pin was made.
-func made(pin string) (time.Time, error) {
-	info, err := os.Stat(pin)
-	if err != nil {
-		return time.Time{}, err
-	}
-	return info.ModTime(), nil
 }
 
 // Pin leaves the running collectors in the configured directory of pins, so
@@ -175,7 +163,10 @@ func (u *unit) pinIn(dir string) error {
 			return fmt.Errorf("attachment of %s: %w", name, err)
 		}
 	}
-	return os.Mkdir(filepath.Join(dir, complete), 0o700)
+	if err := os.Mkdir(filepath.Join(dir, complete), 0o700); err != nil {
+		return err
+	}
+	return os.Chtimes(filepath.Join(dir, complete), u.started, u.started)
 }
 
 // stale says why what is pinned was not adopted.

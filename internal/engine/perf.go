@@ -127,7 +127,10 @@ func (a *everyCPU) leave(p period) error {
 	if a.pins == "" {
 		return nil
 	}
-	return os.Remove(a.pin(p))
+	if err := os.Remove(a.pin(p)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("removing the pin of an event that has ended: %w", err)
+	}
+	return nil
 }
 
 func (a *everyCPU) enter(p period) error {
@@ -136,9 +139,10 @@ func (a *everyCPU) enter(p period) error {
 		return err
 	}
 	if a.pins != "" {
-		if err := pinEvent(event, a.pin(p)); err != nil {
+		err := pinEvent(event, a.pin(p))
+		if err != nil && !errors.Is(err, os.ErrNotExist) { // all pins were removed
 			event.Close()
-			return err
+			return fmt.Errorf("pinning: %w", err)
 		}
 	}
 	a.events[p] = event

@@ -24,8 +24,9 @@ import (
 //	                   link-PROGRAM-CPU-PERIOD  one for each CPU
 //	                   complete/
 //
-// The last is made when all else is there, and is the first to be removed. So
-// what lacks it was left by a process that was killed, and is worth nothing.
+// The last is made when all else is there, and is the first to be removed: what
+// lacks it was left by a process that was killed, and is worth nothing. Its time
+// is when the collector began to count.
 type Pins struct {
 	dir string
 }
