@@ -36,17 +36,20 @@ static __always_inline bool cgroup_of_controller(bool typed, struct css_set *set
 	return true;
 }
 
-static __always_inline void cgroup_of_task(bool typed, struct task_struct *task, struct cgroup_key *key)
+static __always_inline void cgroup_of_task(bool typed, struct task_struct *task,
+					   struct cgroup_key *key)
 {
 	struct css_set *set = FIELD(typed, task, cgroups);
 	struct cgroup *cgroup;
 	struct kernfs_node *node;
 
 	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, pids_cgrp_id) &&
-	    cgroup_of_controller(typed, set, bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id), key))
+	    cgroup_of_controller(typed, set,
+				 bpf_core_enum_value(enum cgroup_subsys_id, pids_cgrp_id), key))
 		return;
 	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id) &&
-	    cgroup_of_controller(typed, set, bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id), key))
+	    cgroup_of_controller(typed, set,
+				 bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id), key))
 		return;
 	cgroup = FIELD(typed, set, dfl_cgrp);
 	node = FIELD(typed, cgroup, kn);
