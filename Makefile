@@ -26,6 +26,9 @@ test-vm: ## the same tests on every kernel of the matrix, under QEMU (root)
 accuracy: ## compare with independent sources on every kernel; writes docs/ACCURACY.md (root)
 	scripts/accuracy
 
+test-e2e: ## the way of an alert, with real Prometheus, Alertmanager and node_exporter (root)
+	test/e2e/run
+
 bench: ## measure cost per event, scrape and memory; writes docs/OVERHEAD.md (root)
 	scripts/bench
 
