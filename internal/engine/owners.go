@@ -38,10 +38,11 @@ func (u *unit) findOwned(obj *ebpf.CollectionSpec) error {
 		if err != nil {
 			return err
 		}
-		if u.owned[m.Name], err = newOwned(m, obj.Maps[m.Name], t); err != nil {
+		o, err := newOwned(m, obj.Maps[m.Name], t)
+		if err != nil {
 			return fmt.Errorf("owners of map %s: %w", m.Name, err)
 		}
-		u.tables[m.Name] = t
+		u.owned[m.Name], u.tables[m.Name] = o, t
 	}
 	return nil
 }
@@ -106,7 +107,8 @@ func (o *owned) settle(rows []row, reserved map[string]bool) ([]row, error) {
 
 func (o *owned) of(r row) string { return string(r.key[o.owner.offset:][:o.owner.size]) }
 
-// inherit moves what the rows of the gone have counted.
+// inherit moves what the rows of the gone have counted. Whatever goes wrong, the
+// rows that are returned are those that there are.
 func (o *owned) inherit(rows []row, gone map[string]bool) ([]row, error) {
 	kept := make([]row, 0, len(rows))
 	heirs := make(map[string]int) // rows of no owner, as indices of kept
@@ -121,31 +123,31 @@ func (o *owned) inherit(rows []row, gone map[string]bool) ([]row, error) {
 		}
 		kept = append(kept, r)
 	}
-	for _, r := range left {
+	for i, r := range left {
+		rest, ok := heirs[string(o.rest(r.key))]
+		if !ok {
+			return append(kept, left[i:]...), errors.New("the row for the rest of the gone is missing")
+		}
 		last, err := o.table.take(r.key)
 		if err != nil {
-			return kept, err
+			return append(kept, left[i:]...), err
 		}
-		heir := o.owner.ownerless(bytes.Clone(r.key))
-		at, ok := heirs[string(heir)]
-		if !ok && 2*len(heirs) < int(o.table.m.MaxEntries()) {
-			// Its own room has just become free, unless a program was faster.
-			if err := o.table.put(heir, last); err == nil {
-				heirs[string(heir)] = len(kept)
-				kept = append(kept, row{heir, last})
-				continue
-			}
+		heir := row{key: o.owner.ownerless(bytes.Clone(r.key)), words: last}
+		at, ok := heirs[string(heir.key)]
+		// The row that was taken leaves room, unless a program was faster.
+		if !ok && 2*len(heirs) < int(o.table.m.MaxEntries()) && o.table.put(heir) == nil {
+			heirs[string(heir.key)] = len(kept)
+			kept = append(kept, heir)
+			continue
 		}
 		if !ok {
-			if at, ok = heirs[string(o.rest(r.key))]; !ok {
-				return kept, errors.New("the row for the rest of the gone is missing")
-			}
+			at = rest
 		}
-		for i, n := range last {
-			kept[at].words[i] += n
+		for word, n := range last {
+			kept[at].words[word] += n
 		}
-		if err := o.table.put(kept[at].key, kept[at].words); err != nil {
-			return kept, err
+		if err := o.table.put(kept[at]); err != nil {
+			return append(kept, left[i+1:]...), err
 		}
 	}
 	return kept, nil
@@ -167,15 +169,15 @@ func (t *table) take(key []byte) ([]uint64, error) {
 }
 
 // put sets a row that no program adds to: one CPU's copy has it all.
-func (t *table) put(key []byte, words []uint64) error {
+func (t *table) put(r row) error {
 	copies := make([][]byte, t.cpus)
 	for cpu := range copies {
 		copies[cpu] = make([]byte, 8*t.words)
 	}
-	for i, n := range words {
+	for i, n := range r.words {
 		binary.NativeEndian.PutUint64(copies[0][8*i:], n)
 	}
-	if err := t.m.Update(key, copies, ebpf.UpdateAny); err != nil {
+	if err := t.m.Update(r.key, copies, ebpf.UpdateAny); err != nil {
 		return fmt.Errorf("moving counts to a row of %v: %w", t.m, err)
 	}
 	return nil
