@@ -4,6 +4,7 @@ package fileops
 
 import (
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -22,7 +23,8 @@ import (
 // place is a cgroup and what is to be read for it.
 type place struct{ path, cgroup, container string }
 
-const root = "kernscope-test.slice"
+// root is this process's own part of a hierarchy.
+func root() string { return fmt.Sprintf("kernscope-test-%d.slice", os.Getpid()) }
 
 func places() []place {
 	id := strings.Repeat("c0ffee00", 8)
@@ -88,7 +90,7 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 	e := kerneltest.Run(t, spec, "cgroups")
 	before := kerneltest.Read(t, e)
 	for i, p := range places() {
-		path := root + "/" + p.path
+		path := root() + "/" + p.path
 		h.make(t, path)
 		h.enter(t, path)
 		as(t, "primes", func() {
@@ -126,7 +128,7 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 		}, int(sums["open"]+sums["read"]+sums["write"]), kerneltest.Truth[int]{Least: made, Most: made, Below: missed, Why: kerneltest.Recursion})
 	}
 
-	h.remove(t, root)
+	h.remove(t, root())
 	dead := untilNone(t, e, func(key string) bool {
 		return strings.HasPrefix(key, operations+"{process=primes,") && !strings.Contains(key, "cgroup=gone,")
 	})
@@ -189,12 +191,16 @@ func TestStormOfCgroups(t *testing.T) {
 		{"small", small, 200, 64, 40, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			h, ok := openHierarchy(t, "pids")
+			controller := "pids"
+			h, ok := openHierarchy(t, controller)
 			if !ok {
-				t.Fatal("no hierarchy of processes")
+				controller = ""
+				if h, ok = openHierarchy(t, controller); !ok {
+					t.Fatal("no hierarchy of cgroups")
+				}
 			}
-			h.leave(t, "pids")
-			h.make(t, root)
+			h.leave(t, controller)
+			h.make(t, root())
 			e := kerneltest.Run(t, tc.spec, "cgroups")
 			before := kerneltest.Read(t, e)
 			steady, stop := counting(t, "steady")
@@ -215,7 +221,7 @@ func TestStormOfCgroups(t *testing.T) {
 				return n
 			}
 			for i := range tc.cgroups {
-				path := fmt.Sprintf("%s/storm-%d.scope", root, i)
+				path := fmt.Sprintf("%s/storm-%d.scope", root(), i)
 				h.make(t, path)
 				h.enter(t, path)
 				as(t, "storm", func() {
@@ -224,7 +230,7 @@ func TestStormOfCgroups(t *testing.T) {
 						made++
 					}
 				})
-				h.enter(t, root)
+				h.enter(t, root())
 				h.remove(t, path)
 				if i%tc.every == 0 {
 					look()
@@ -232,7 +238,7 @@ func TestStormOfCgroups(t *testing.T) {
 			}
 			stop()
 			h.enter(t, "/")
-			h.remove(t, root)
+			h.remove(t, root())
 			untilNone(t, e, func(key string) bool { return strings.Contains(key, "storm-") })
 			n := look()
 			missed := n.Missed(before)
