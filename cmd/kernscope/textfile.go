@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -39,7 +40,7 @@ func addTextfile(app *kingpin.Application, flags *collectorFlags) (string, actio
 	f.window = cmd.Flag("window", "Time to count before writing, for collectors that do not go on from an earlier run and for ratios.").
 		Default("10s").Duration()
 	f.pin = addPinFlags(cmd, "Go on counting between runs, so that counters never go back. On by default where a BPF file system is mounted.", "true")
-	f.unpin = cmd.Flag("unpin", "Only end the counting between runs, and leave nothing in the kernel.").Bool()
+	f.unpin = cmd.Flag("unpin", "Only end the counting between runs: leave nothing in the kernel, and no file.").Bool()
 	return cmd.FullCommand(), f.run
 }
 
@@ -54,8 +55,13 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 	case *f.unpin && f.pin.asked:
 		return fmt.Errorf("--unpin goes with neither --pin nor --no-pin: %w", errUsage)
 	case *f.unpin:
-		return f.pin.remove(*f.named)
+		return f.end(specs)
 	}
+	return f.write(ctx, env, specs)
+}
+
+// write counts, writes, and leaves the collectors counting.
+func (f *textfileFlags) write(ctx context.Context, env environment, specs []collector.Spec) error {
 	cfg, err := f.collectors.engineConfig(specs, env.logger)
 	if err != nil {
 		return err
@@ -91,10 +97,8 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 	if err := e.Pin(); err != nil {
 		return err
 	}
-	if off := f.collectors.switchedOff(); len(*f.named) == 0 && len(off) > 0 {
-		if err := forget(off, dir, cfg.Pins); err != nil {
-			return err
-		}
+	if err := f.forget(dir, cfg.Pins); err != nil {
+		return err
 	}
 	if err := namedRun(*f.named, e); err != nil {
 		return err
@@ -106,8 +110,12 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 }
 
 // forget removes what earlier runs left of collectors that are switched off.
-func forget(names []string, dir *textfile.Directory, pins *engine.Pins) error {
-	for _, name := range names {
+func (f *textfileFlags) forget(dir *textfile.Directory, pins *engine.Pins) error {
+	off := f.collectors.switchedOff()
+	if len(*f.named) > 0 || len(off) == 0 {
+		return nil
+	}
+	for _, name := range off {
 		if err := dir.Remove(collector.TextfileName(name)); err != nil {
 			return err
 		}
@@ -115,7 +123,28 @@ func forget(names []string, dir *textfile.Directory, pins *engine.Pins) error {
 	if pins == nil {
 		return nil
 	}
-	return pins.Remove(names...)
+	return pins.Remove(off...)
+}
+
+// end ends the counting between runs. The files go as well: nothing renews them.
+func (f *textfileFlags) end(specs []collector.Spec) error {
+	if err := f.pin.remove(*f.named); err != nil {
+		return err
+	}
+	dir, err := textfile.Open(*f.directory)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	for _, s := range specs {
+		if err := dir.Remove(collector.TextfileName(s.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // mustWait says whether there is something to count first: a collector that
@@ -140,7 +169,7 @@ func writeFiles(ctx context.Context, specs []collector.Spec, e *engine.Engine, d
 			return err
 		}
 		if texts[i], err = textfile.Encode(families); err != nil {
-			logger.Error("Not all was written", "collector", s.Name, "err", err)
+			logger.Error("Leaving out what could not be written", "collector", s.Name, "err", err)
 		}
 	}
 	for i, state := range e.States() {

@@ -18,18 +18,15 @@ import (
 // names it; the text of the others is good all the same.
 func Encode(families []metric.Family) ([]byte, error) {
 	registry := prometheus.NewRegistry()
-	if err := registry.Register(found(families)); err != nil {
-		return nil, fmt.Errorf("registering families: %w", err)
-	}
+	registry.MustRegister(found(families))
 	gathered, wrong := registry.Gather()
-	if wrong != nil {
-		wrong = fmt.Errorf("leaving out what cannot be written: %w", wrong)
-	}
 	var text bytes.Buffer
 	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
 	for _, family := range gathered {
+		good := text.Len()
 		if err := encoder.Encode(family); err != nil {
-			return nil, errors.Join(wrong, fmt.Errorf("writing family %s: %w", family.GetName(), err))
+			text.Truncate(good)
+			wrong = errors.Join(wrong, fmt.Errorf("family %s: %w", family.GetName(), err))
 		}
 	}
 	return text.Bytes(), wrong
