@@ -161,7 +161,12 @@ func (m *Machine) Tracepoint(name string) Finding {
 // MapType says whether the kernel has the type of map.
 func (m *Machine) MapType(t ebpf.MapType) Finding {
 	return m.once("map type "+t.String(), func() Finding {
-		err := features.HaveMapType(t)
+		var err error
+		if t == ebpf.TaskStorage {
+			err = createTaskStorage()
+		} else {
+			err = features.HaveMapType(t)
+		}
 		switch {
 		case err == nil:
 			return yes()

@@ -4,9 +4,33 @@ package kernel
 
 import (
 	"errors"
+	"fmt"
 
+	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
+	"golang.org/x/sys/unix"
 )
+
+// createTaskStorage creates a map of that type, and frees it. The library's own
+// question is a mistake on purpose, and until the kernel has undone its part of
+// the work it waits for all CPUs, 20 ms and more.
+func createTaskStorage() error {
+	storage, err := ebpf.NewMap(&ebpf.MapSpec{
+		Type:      ebpf.TaskStorage,
+		Flags:     unix.BPF_F_NO_PREALLOC,
+		KeySize:   4,
+		ValueSize: 8,
+		Key:       &btf.Int{Name: "int", Size: 4, Encoding: btf.Signed},
+		Value:     &btf.Int{Name: "unsigned long long", Size: 8},
+	})
+	if errors.Is(err, unix.EINVAL) {
+		return fmt.Errorf("%w: %w", ebpf.ErrNotSupported, err)
+	}
+	if err != nil {
+		return err
+	}
+	return storage.Close()
+}
 
 // holdsLock says whether the kernel fires the tracepoint while it holds the
 // lock of a run queue. A program there must not allocate by kmalloc, which may
