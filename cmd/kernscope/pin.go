@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -49,8 +50,8 @@ func (f *pinFlags) open(logger *slog.Logger) (*engine.Pins, error) {
 // remove removes what was pinned by the collectors, by all if none is named.
 func (f *pinFlags) remove(collectors []string) error {
 	pins, err := engine.OpenPins(*f.directory)
-	if errors.Is(err, engine.ErrNoPins) {
-		return nil // and so no pins
+	if errors.Is(err, engine.ErrNoPins) || errors.Is(err, fs.ErrNotExist) {
+		return nil // where there is no file system, nothing is pinned
 	}
 	if err != nil {
 		return err

@@ -101,6 +101,7 @@ func TestTextfileBadInput(t *testing.T) {
 		t.Errorf("the log does not say that nothing is pinned:\n%s", log)
 	}
 	p.run(t, "--pin-directory="+elsewhere+"/x", "--unpin")
+	p.run(t, "--pin-directory="+elsewhere+"/missing/x", "--unpin")
 }
 
 // TestTextfileOnAFullDisk has no room for a new file: the old one stays, and

@@ -26,7 +26,7 @@ type attachment interface {
 type pinning struct {
 	in    *Pins
 	taken io.Closer // keeps other processes away; nil if it could not
-	dir   string    // of its pins; "" if it has no programs
+	dir   string    // of its pins; "" until its identity is known
 	// unadopted is why what is pinned was not adopted; nil if it was.
 	unadopted error
 }
@@ -68,7 +68,7 @@ func (u *unit) adoptFrom(dir string, obj *ebpf.CollectionSpec) error {
 	}
 	u.started = info.ModTime()
 	u.coll = &ebpf.Collection{Programs: make(map[string]*ebpf.Program), Maps: make(map[string]*ebpf.Map)}
-	sized := sized(u.spec.Maps)
+	asked := sized(u.spec.Maps)
 	for name, spec := range obj.Maps {
 		m, err := ebpf.LoadPinnedMap(filepath.Join(dir, mapPin(name)), nil)
 		if err != nil {
@@ -76,7 +76,7 @@ func (u *unit) adoptFrom(dir string, obj *ebpf.CollectionSpec) error {
 		}
 		u.coll.Maps[name] = m
 		// What is asked for has some room for what is plugged in later.
-		if sized[name] && uint64(m.MaxEntries())*4 < uint64(spec.MaxEntries)*3 {
+		if asked[name] && uint64(m.MaxEntries())*4 < uint64(spec.MaxEntries)*3 {
 			return fmt.Errorf("map %s has room for %d rows, and this machine's devices need %d by now", name, m.MaxEntries(), spec.MaxEntries)
 		}
 	}
