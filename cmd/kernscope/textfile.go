@@ -55,7 +55,7 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 	case *f.unpin && f.pin.asked:
 		return fmt.Errorf("--unpin goes with neither --pin nor --no-pin: %w", errUsage)
 	case *f.unpin:
-		return f.end(specs)
+		return f.end()
 	}
 	return f.write(ctx, env, specs)
 }
@@ -127,7 +127,7 @@ func (f *textfileFlags) forget(dir *textfile.Directory, pins *engine.Pins) error
 }
 
 // end ends the counting between runs. The files go as well: nothing renews them.
-func (f *textfileFlags) end(specs []collector.Spec) error {
+func (f *textfileFlags) end() error {
 	if err := f.pin.remove(*f.named); err != nil {
 		return err
 	}
@@ -139,8 +139,12 @@ func (f *textfileFlags) end(specs []collector.Spec) error {
 		return err
 	}
 	defer dir.Close()
-	for _, s := range specs {
-		if err := dir.Remove(collector.TextfileName(s.Name)); err != nil {
+	names := *f.named
+	if len(names) == 0 {
+		names = f.collectors.names()
+	}
+	for _, name := range names {
+		if err := dir.Remove(collector.TextfileName(name)); err != nil {
 			return err
 		}
 	}

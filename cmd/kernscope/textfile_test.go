@@ -237,7 +237,7 @@ func TestTextfileCountsBetweenRuns(t *testing.T) {
 	for _, n := range []int{1009, 0, 97} {
 		read(t, n)
 		total += n
-		p.run(t, "fileops")
+		p.run(t, "fileops", "--window=1h") // for which it need not wait
 		if got := readFiles(t, p.files).reads(); got != float64(total) {
 			t.Errorf("%v reads, %d were made", got, total)
 		}
@@ -252,6 +252,9 @@ func TestTextfileCountsBetweenRuns(t *testing.T) {
 	}
 	if _, err := os.Stat(p.pins); !os.IsNotExist(err) {
 		t.Errorf("the directory of pins stays: %v", err)
+	}
+	if files := readFiles(t, p.files); len(files) > 0 {
+		t.Errorf("files stay that nobody renews: %v", files)
 	}
 	p.run(t, "--unpin") // nothing to do
 	read(t, 11)
