@@ -16,9 +16,14 @@ import (
 )
 
 // tenants are owners of a test: the first byte of a field says which.
-type tenants struct{ gone map[byte]bool }
+type tenants struct {
+	gone map[byte]bool
+	// leaving is what they still do after the rows were read.
+	leaving func()
+}
 
 func (o *tenants) Look(raw map[string]bool) map[string]bool {
+	o.leaving()
 	gone := make(map[string]bool)
 	for r := range raw {
 		gone[r] = o.gone[r[0]]
@@ -87,11 +92,15 @@ func newTenancy(t *testing.T, size uint32, owners label.Owners) *tenancy {
 
 // add counts as a program does: on all CPUs, or not at all if there is no room.
 func (h *tenancy) add(name, side, owner uint32, n uint64) error {
+	return h.set(name, side, owner, n, ebpf.UpdateNoExist)
+}
+
+func (h *tenancy) set(name, side, owner uint32, n uint64, how ebpf.MapUpdateFlags) error {
 	var key []byte
 	for _, v := range []uint32{name, side, owner} {
 		key = binary.NativeEndian.AppendUint32(key, v)
 	}
-	return h.owned.table.m.Update(key, slices.Repeat([]uint64{n}, h.owned.table.cpus), ebpf.UpdateNoExist)
+	return h.owned.table.m.Update(key, slices.Repeat([]uint64{n}, h.owned.table.cpus), how)
 }
 
 // read is what is served, by labels, with the CPUs' equal copies as one.
@@ -133,9 +142,10 @@ func expectServed(t *testing.T, got, want map[string]uint64) {
 }
 
 // TestOwnersGo says that what the rows of the gone counted is read in the same
-// moment as these vanish, under their names, again and again.
+// moment as these vanish, under their names, again and again, and that it
+// includes what they counted last.
 func TestOwnersGo(t *testing.T) {
-	owners := &tenants{gone: make(map[byte]bool)}
+	owners := &tenants{gone: make(map[byte]bool), leaving: func() {}}
 	h := newTenancy(t, 64, owners)
 	for _, r := range [][4]uint32{{7, 0, 1, 10}, {7, 1, 1, 20}, {7, 0, 2, 300}, {8, 0, 2, 4000}, {7, 0, 3, 50000}} {
 		if err := h.add(r[0], r[1], r[2], uint64(r[3])); err != nil {
@@ -155,7 +165,13 @@ func TestOwnersGo(t *testing.T) {
 	expectServed(t, h.read(t), want)
 	expectServed(t, h.read(t), want)
 	owners.gone[2] = true
-	want = map[string]uint64{"[7 left gone]": 310, "[7 right gone]": 20, "[8 left gone]": 4000, "[7 left owner 3]": 50000}
+	owners.leaving = func() {
+		owners.leaving = func() {}
+		if err := h.set(7, 0, 2, 305, ebpf.UpdateExist); err != nil {
+			t.Error(err)
+		}
+	}
+	want = map[string]uint64{"[7 left gone]": 315, "[7 right gone]": 20, "[8 left gone]": 4000, "[7 left owner 3]": 50000}
 	expectServed(t, h.read(t), want)
 	rows, err := h.owned.table.rows()
 	// Those of the gone, the one that lives, and the four reserved.
@@ -168,7 +184,7 @@ func TestOwnersGo(t *testing.T) {
 // living, and that nothing is lost when their names find no room.
 func TestOwnersGoFromAFullMap(t *testing.T) {
 	const size = 32
-	owners := &tenants{gone: make(map[byte]bool)}
+	owners := &tenants{gone: make(map[byte]bool), leaving: func() {}}
 	h := newTenancy(t, size, owners)
 	var made, named, last uint64
 	name := uint32(1)
