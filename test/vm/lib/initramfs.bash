@@ -2,15 +2,20 @@
 # shellcheck shell=bash disable=SC2034,SC2154 # shared variables
 #
 # The initramfs: a static busybox, guest/init, the modules that reach the host's
-# file system, and those that udev would load, which is not there.
+# file system, and those that udev would load, which is not there. Who boots
+# something else sets these two.
 
+guest_init=$vm_dir/guest/init
 boot_modules=(virtio_pci virtio_console 9pnet_virtio 9p overlay configfs sd_mod)
 
 # initramfs_path DIR names the initramfs of the kernel in DIR after all that
 # goes into it, so a change makes a new one.
 initramfs_path() {
 	local sum
-	sum=$(cat "$vm_dir/guest/init" "$vm_dir/lib/initramfs.bash" "$(type -P busybox)" | sha256sum)
+	sum=$({
+		echo "${boot_modules[@]}"
+		cat "$guest_init" "$vm_dir/lib/initramfs.bash" "$(type -P busybox)"
+	} | sha256sum)
 	echo "$1/initramfs-${sum:0:12}"
 }
 
@@ -20,7 +25,7 @@ build_initramfs() {
 	local dir=$1 release=$2 file name
 	mkdir -p "$tmp"/initroot/{bin,dev,proc,sys,host,upper,below,new,modules}
 	cp "$(type -P busybox)" "$tmp/initroot/bin/busybox"
-	install -m 0755 "$vm_dir/guest/init" "$tmp/initroot/init"
+	install -m 0755 "$guest_init" "$tmp/initroot/init"
 
 	# What is built into this kernel prints "builtin" and needs no file.
 	for name in "${boot_modules[@]}"; do
