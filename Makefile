@@ -3,13 +3,16 @@
 # Names for the scripts, which also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build run gen test test-vm accuracy bench lint
+.PHONY: help build package run gen test test-vm test-systemd accuracy bench lint
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 build: ## build ./kernscope, one static binary
 	scripts/build
+
+package: ## build .deb and .rpm for amd64 and arm64 into dist/
+	scripts/package
 
 run: ## build, serve, and show this machine's numbers (root)
 	scripts/run
@@ -28,6 +31,9 @@ accuracy: ## compare with independent sources on every kernel; writes docs/ACCUR
 
 test-e2e: ## the way of an alert, with real Prometheus, Alertmanager and node_exporter (root)
 	test/e2e/run
+
+test-systemd: ## what users do with the package, under a real systemd in QEMU (root)
+	test/systemd/run
 
 bench: ## measure cost per event, scrape and memory; writes docs/OVERHEAD.md (root)
 	scripts/bench
