@@ -2,7 +2,21 @@
 #ifndef KERNSCOPE_DISKIO_DISK_H
 #define KERNSCOPE_DISKIO_DISK_H
 
-/* Which disk a request or a bio is for, and when it began. */
+/* Whose a request or a bio is: of which disk, and since when. */
+
+enum diskio_operation {
+	DISKIO_READ,
+	DISKIO_WRITE,
+	DISKIO_FLUSH,
+	DISKIO_DISCARD,
+	DISKIO_OTHER,
+};
+#define DISKIO_NONE ((enum diskio_operation) - 1) /* no I/O of the block layer's */
+
+struct diskio_key {
+	__u32 device; /* diskio_device(); 0 is the row for what does not fit */
+	enum diskio_operation operation;
+};
 
 /* 309dca309fc3 "block: store a block_device pointer in struct bio" */
 struct bio___bi_disk {

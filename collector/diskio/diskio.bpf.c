@@ -17,34 +17,13 @@
 #include "read.bpf.h"
 #include "row.bpf.h"
 #include "disk.bpf.h"
-
-enum diskio_operation {
-	DISKIO_READ,
-	DISKIO_WRITE,
-	DISKIO_FLUSH,
-	DISKIO_DISCARD,
-	DISKIO_OTHER,
-};
-#define DISKIO_NONE ((enum diskio_operation) - 1) /* no I/O of the block layer's */
-
-struct diskio_key {
-	__u32 device; /* diskio_device(); 0 is the row for what does not fit */
-	enum diskio_operation operation;
-};
+#include "bios.bpf.h"
 
 struct diskio_row {
 	struct hist latency;
 	__u64 bytes;
 	__u64 errors;
 	__u64 untimed;
-};
-
-/* A bio under way on a device without requests. */
-struct diskio_bio {
-	__u64 start;
-	struct diskio_key key;
-	__u32 bytes;
-	__u32 pad;
 };
 
 /* Why an I/O is missing from its row, or was not seen. */
@@ -55,9 +34,6 @@ struct {
 	__u64 bio_table_full;
 	__u64 request_too_long; /* has bios that were not looked up */
 } losses;
-
-/* A bio went to a device without requests: the table is in use. */
-bool diskio_bios_used;
 
 /*
  * Allocated in advance, for as many rows as the loader finds fit: in an
@@ -76,14 +52,6 @@ struct {
 	__type(key, struct diskio_key);
 	__type(value, struct hist);
 } diskio_service SEC(".maps");
-
-/* By address. LRU, because an end that is missed must not fill it for ever. */
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u64);
-	__type(value, struct diskio_bio);
-} diskio_bios SEC(".maps");
 
 const struct diskio_row diskio_zero_row = {};
 const struct hist diskio_zero_hist = {};
@@ -142,14 +110,14 @@ static __always_inline void diskio_add(struct diskio_row *row, __u32 bytes, bool
 /* Ends a bio if it is in the table, and says whether it was. */
 static __always_inline bool diskio_end(struct bio *bio, bool error)
 {
-	struct diskio_bio *found = bpf_map_lookup_elem(&diskio_bios, &bio);
+	struct diskio_bio *found = diskio_bio_find(bio);
 	struct diskio_bio was;
 	struct diskio_row *row;
 
 	if (!found)
 		return false;
 	was = *found;
-	bpf_map_delete_elem(&diskio_bios, &bio);
+	diskio_bio_remove(bio);
 	row = diskio_row(&diskio_rows, &was.key, &diskio_zero_row, &losses.map_full);
 	if (!row)
 		return true;
@@ -316,8 +284,8 @@ static __always_inline int diskio_bio_queue(bool typed, struct bio *bio)
 
 	if (diskio_has_requests(typed, disk)) {
 		/* Was the end missed of what had this address before? */
-		if (diskio_bios_used && bpf_map_lookup_elem(&diskio_bios, &bio))
-			bpf_map_delete_elem(&diskio_bios, &bio);
+		if (diskio_bios_used && diskio_bio_find(bio))
+			diskio_bio_remove(bio);
 		return 0;
 	}
 	new.bytes = FIELD(typed, bio, bi_iter.bi_size);
@@ -326,9 +294,7 @@ static __always_inline int diskio_bio_queue(bool typed, struct bio *bio)
 		new.key.operation = DISKIO_FLUSH;
 	new.key.device = diskio_device(typed, disk);
 	new.start = bpf_ktime_get_ns();
-	if (!diskio_bios_used)
-		diskio_bios_used = true;
-	if (bpf_map_update_elem(&diskio_bios, &bio, &new, BPF_ANY))
+	if (diskio_bio_add(bio, &new))
 		__sync_fetch_and_add(&losses.bio_table_full, 1);
 	return 0;
 }

@@ -28,6 +28,7 @@ const (
 	diskioProgDiskioServeRaw         = "diskio_serve_raw"
 	diskioProgDiskioServeTyped       = "diskio_serve_typed"
 	diskioVarCfgHistBounds           = "cfg_hist_bounds"
+	diskioVarDiskioBiosByHash        = "diskio_bios_by_hash"
 	diskioVarDiskioBiosUsed          = "diskio_bios_used"
 	diskioVarDiskioZeroHist          = "diskio_zero_hist"
 	diskioVarDiskioZeroRow           = "diskio_zero_row"
@@ -99,11 +100,12 @@ type diskioMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type diskioVariableSpecs struct {
-	CfgHistBounds  *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
-	DiskioBiosUsed *ebpf.VariableSpec `ebpf:"diskio_bios_used"`
-	DiskioZeroHist *ebpf.VariableSpec `ebpf:"diskio_zero_hist"`
-	DiskioZeroRow  *ebpf.VariableSpec `ebpf:"diskio_zero_row"`
-	Losses         *ebpf.VariableSpec `ebpf:"losses"`
+	CfgHistBounds    *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
+	DiskioBiosByHash *ebpf.VariableSpec `ebpf:"diskio_bios_by_hash"`
+	DiskioBiosUsed   *ebpf.VariableSpec `ebpf:"diskio_bios_used"`
+	DiskioZeroHist   *ebpf.VariableSpec `ebpf:"diskio_zero_hist"`
+	DiskioZeroRow    *ebpf.VariableSpec `ebpf:"diskio_zero_row"`
+	Losses           *ebpf.VariableSpec `ebpf:"losses"`
 }
 
 // diskioObjects contains all objects after they have been loaded into the kernel.
@@ -143,11 +145,12 @@ func (m *diskioMaps) Close() error {
 //
 // It can be passed to loadDiskioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type diskioVariables struct {
-	CfgHistBounds  *ebpf.Variable `ebpf:"cfg_hist_bounds"`
-	DiskioBiosUsed *ebpf.Variable `ebpf:"diskio_bios_used"`
-	DiskioZeroHist *ebpf.Variable `ebpf:"diskio_zero_hist"`
-	DiskioZeroRow  *ebpf.Variable `ebpf:"diskio_zero_row"`
-	Losses         *ebpf.Variable `ebpf:"losses"`
+	CfgHistBounds    *ebpf.Variable `ebpf:"cfg_hist_bounds"`
+	DiskioBiosByHash *ebpf.Variable `ebpf:"diskio_bios_by_hash"`
+	DiskioBiosUsed   *ebpf.Variable `ebpf:"diskio_bios_used"`
+	DiskioZeroHist   *ebpf.Variable `ebpf:"diskio_zero_hist"`
+	DiskioZeroRow    *ebpf.Variable `ebpf:"diskio_zero_row"`
+	Losses           *ebpf.Variable `ebpf:"losses"`
 }
 
 // diskioPrograms contains all programs after they have been loaded into the kernel.

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#ifndef KERNSCOPE_DISKIO_BIOS_H
+#define KERNSCOPE_DISKIO_BIOS_H
+
+/* The bios under way on devices without requests. */
+struct diskio_bio {
+	__u64 start;
+	struct diskio_key key;
+	__u32 bytes;
+	__u32 pad;
+};
+
+/* By address. LRU, because an end that is missed must not fill it for ever. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u64);
+	__type(value, struct diskio_bio);
+} diskio_bios SEC(".maps");
+
+/* There has been one: the table is in use. */
+bool diskio_bios_used;
+
+/*
+ * How many bios of the table have an address of this hash. Mostly none: then a
+ * bio need not be looked up, which takes ten times as long. A count may be too
+ * high, as the table drops its oldest without a word, but never too low.
+ */
+#define DISKIO_HASH_BITS 12
+__u32 diskio_bios_by_hash[1 << DISKIO_HASH_BITS];
+
+static __always_inline __u32 *diskio_bios_like(struct bio *bio)
+{
+	__u32 address;
+
+	/* clang would shift the upper half away, which is not allowed on pointers */
+	asm("%0 = %1" : "=w"(address) : "w"((__u32)(unsigned long)bio));
+	return &diskio_bios_by_hash[address * 0x9e3779b97f4a7c15 >> (64 - DISKIO_HASH_BITS)];
+}
+
+static __always_inline struct diskio_bio *diskio_bio_find(struct bio *bio)
+{
+	if (!*(volatile __u32 *)diskio_bios_like(bio))
+		return NULL;
+	return bpf_map_lookup_elem(&diskio_bios, &bio);
+}
+
+static __always_inline void diskio_bio_remove(struct bio *bio)
+{
+	if (!bpf_map_delete_elem(&diskio_bios, &bio))
+		__sync_fetch_and_add(diskio_bios_like(bio), -1);
+}
+
+/* Says whether there was no room. */
+static __always_inline bool diskio_bio_add(struct bio *bio, struct diskio_bio *new)
+{
+	if (!diskio_bios_used)
+		diskio_bios_used = true;
+	__sync_fetch_and_add(diskio_bios_like(bio), 1);
+	if (!bpf_map_update_elem(&diskio_bios, &bio, new, BPF_ANY))
+		return false;
+	__sync_fetch_and_add(diskio_bios_like(bio), -1);
+	return true;
+}
+
+#endif
