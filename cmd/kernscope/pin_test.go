@@ -24,7 +24,7 @@ func TestServePinned(t *testing.T) {
 	first.get(url)
 	read(t, 101)
 	if metrics := first.get(url); !strings.Contains(metrics, series(101)) {
-		t.Fatalf("no line %s", series(101))
+		t.Fatalf("no line %s in %s\n%s", series(101), metrics, first.log())
 	}
 	first.stop()
 	read(t, 11)

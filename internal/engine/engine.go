@@ -13,7 +13,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/sys/unix"
 
@@ -52,11 +51,6 @@ type Engine struct {
 // New loads and attaches the collectors. It always returns an engine: what
 // could not start is in the states, and was logged.
 func New(cfg Config) *Engine {
-	// Before Linux 5.11 maps count against RLIMIT_MEMLOCK. Where it cannot
-	// be lifted and is too low, creating a map fails and says so.
-	if err := rlimit.RemoveMemlock(); err != nil {
-		cfg.Logger.Debug("Locked memory stays limited", "err", err)
-	}
 	e := &Engine{logger: cfg.Logger}
 	for _, spec := range cfg.Specs {
 		// One after the other: decoding the kernel's types for several

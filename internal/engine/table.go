@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 
 	"github.com/cilium/ebpf"
@@ -57,8 +58,17 @@ func newTable(m *ebpf.Map) (*table, error) {
 	if isHash(m.Type()) {
 		fit := batchBytes / (8 * t.words * t.cpus)
 		t.allocate(min(max(fit, 1), batchRows, int(m.MaxEntries())))
+		t.provoke()
 	}
 	return t, nil
+}
+
+// provoke makes a batch fail. The library then finds out whether the kernel has
+// batches at all, once and for good, and takes "not permitted" for "no". So it
+// must do so now, while it is permitted, and not when capabilities are given up.
+func (t *table) provoke() {
+	var cursor ebpf.MapBatchCursor
+	_, _ = t.m.BatchLookup(&cursor, t.keys.Interface(), t.values, &ebpf.BatchOptions{ElemFlags: math.MaxUint64})
 }
 
 // rows reads every row.

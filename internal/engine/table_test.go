@@ -7,13 +7,11 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/rlimit"
 
 	"github.com/kernscope/kernscope/internal/kernel"
 )
 
-// needMaps skips the test where the kernel refuses BPF, and lifts the limit that
-// maps count against before Linux 5.11.
+// needMaps skips the test where the kernel refuses BPF.
 func needMaps(t *testing.T) {
 	t.Helper()
 	machine, err := kernel.Open("")
@@ -22,9 +20,6 @@ func needMaps(t *testing.T) {
 	}
 	if f := machine.Access(); f.Answer != kernel.Yes {
 		t.Skip("no-bpf: " + f.Reason)
-	}
-	if err := rlimit.RemoveMemlock(); err != nil {
-		t.Log(err) // too low a limit shows below
 	}
 }
 

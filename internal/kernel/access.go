@@ -11,13 +11,17 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
+	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
 )
 
 // Access says whether this process may load BPF programs and create maps. It
-// tries both, and explains a refusal.
+// tries both, and explains a refusal. Before Linux 5.11 what root's processes and
+// pins have in the kernel counts against RLIMIT_MEMLOCK, which is lifted first;
+// where it cannot be, and is too low, that shows.
 func (m *Machine) Access() Finding {
 	return m.once("access", func() Finding {
+		_ = rlimit.RemoveMemlock() // whether it was needed, the kernel says below
 		array, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 		if err != nil {
 			return refusal("creating a BPF map", err)
