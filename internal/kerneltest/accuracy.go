@@ -67,7 +67,7 @@ type Record struct {
 	Why                  string
 }
 
-// Accuracy fails the test unless what was counted agrees with the truth, and
+// Accuracy fails the test unless what was counted agrees with the truth, or
 // records the comparison if KERNSCOPE_OUT is set. Of several records of one row
 // the last holds, which is that of the attempt that passed.
 func Accuracy[N number](t testing.TB, row Row, counted N, truth Truth[N]) {
@@ -77,9 +77,11 @@ func Accuracy[N number](t testing.TB, row Row, counted N, truth Truth[N]) {
 	case counted < truth.Least-min(truth.Below, truth.Least) || counted > truth.Most+truth.Above:
 		t.Errorf("%s, %s: counted %v, %s says %v to %v, %v less and %v more are allowed",
 			row.Metric, row.Workload, counted, row.Source, truth.Least, truth.Most, truth.Below, truth.Above)
+		return
 	case !exact && truth.Why == "":
 		t.Errorf("%s, %s: counted %v, %s says %v to %v, and nothing explains the difference",
 			row.Metric, row.Workload, counted, row.Source, truth.Least, truth.Most)
+		return
 	}
 	_, isTime := any(counted).(time.Duration)
 	r := Record{Row: row, Time: isTime, Compared: true,
@@ -98,6 +100,7 @@ func NoAccuracy(t testing.TB, row Row, why string) {
 	t.Helper()
 	if Kernel() != "" {
 		t.Errorf("%s, %s: not compared: %s", row.Metric, row.Workload, why)
+		return
 	}
 	Record{Row: row, Why: why}.write(t)
 }
