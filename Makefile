@@ -3,7 +3,7 @@
 # Names for the scripts, which also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run gen test test-vm test-systemd accuracy bench lint
+.PHONY: help build package run gen test test-vm test-e2e test-systemd accuracy bench lint
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
