@@ -55,6 +55,7 @@ func config(t *testing.T, dir, name string, args ...string) string {
 }
 
 func TestRules(t *testing.T) {
+	t.Parallel()
 	for _, unit := range []string{"microseconds", "seconds"} {
 		t.Run(unit, func(t *testing.T) {
 			dir := t.TempDir()
@@ -78,6 +79,7 @@ func TestRules(t *testing.T) {
 
 // TestRulesToCome are of collectors that only a test of internal/kit knows.
 func TestRulesToCome(t *testing.T) {
+	t.Parallel()
 	const dir = "../../internal/kit/testdata/prometheus/"
 	content(t, "check", "rules", "--lint=all", "--lint-fatal", dir+rulesFile)
 	content(t, "test", "rules", dir+testsFile)
@@ -88,6 +90,7 @@ func TestRulesToCome(t *testing.T) {
 
 // TestTestsOfRulesBite spoils one alert at a time: its tests must notice.
 func TestTestsOfRulesBite(t *testing.T) {
+	t.Parallel()
 	var (
 		limit    = regexp.MustCompile(`\s*(<|>|==)\s*[0-9.]+$`)
 		matchers = regexp.MustCompile(`\{[^}]*\}`)

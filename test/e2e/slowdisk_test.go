@@ -42,26 +42,7 @@ const slowBegin, slowEnd, diskEnd = 16 << 20, 48 << 20, 64 << 20
 func newSlowDisk(t *testing.T, delay time.Duration) *slowDisk {
 	t.Helper()
 	d := &slowDisk{delay: delay}
-	dir, root := t.TempDir(), new(fs.Inode)
-	server, err := fs.Mount(dir, root, &fs.Options{
-		MountOptions: fuse.MountOptions{DirectMountStrict: true, FsName: "slow"},
-		OnAdd: func(ctx context.Context) {
-			root.AddChild("disk", root.NewPersistentInode(ctx, d, fs.StableAttr{Mode: unix.S_IFREG}), false)
-		},
-	})
-	if err != nil {
-		t.Fatalf("mounting a file system through FUSE: %v", err)
-	}
-	file, err := os.OpenFile(filepath.Join(dir, "disk"), os.O_RDWR, 0)
-	// Unmounted now, it stays until the loop device lets go of the file.
-	if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
-		t.Fatalf("unmounting: %v", err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	device := attachLoop(t, file)
+	server, device := d.serve(t)
 	d.name = filepath.Base(device.Name())
 	t.Cleanup(func() {
 		device.Close()
@@ -70,8 +51,48 @@ func newSlowDisk(t *testing.T, delay time.Duration) *slowDisk {
 	return d
 }
 
+// serve attaches a loop device to the file, in a file system that nobody else
+// sees. Without the device or this process, it is gone. For that, and for this
+// process not to wait for itself, nobody else may have the connection to the
+// kernel, or the file: go-fuse would let others inherit the one, fork the other;
+// and Go would poll it.
+func (d *slowDisk) serve(t *testing.T) (*fuse.Server, *os.File) {
+	t.Helper()
+	dir, root := t.TempDir(), new(fs.Inode)
+	connection, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("opening /dev/fuse: %v", err)
+	}
+	const flags = "fd=%d,rootmode=40000,user_id=0,group_id=0,max_read=131072"
+	if err := unix.Mount("slow", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf(flags, connection)); err != nil {
+		t.Fatalf("mounting a file system through FUSE: %v", err)
+	}
+	// Of no use once the file is open.
+	defer func() {
+		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+			t.Errorf("unmounting: %v", err)
+		}
+	}()
+	server, err := fs.Mount(fmt.Sprintf("/dev/fd/%d", connection), root, &fs.Options{
+		OnAdd: func(ctx context.Context) {
+			root.AddChild("disk", root.NewPersistentInode(ctx, d, fs.StableAttr{Mode: unix.S_IFREG}), false)
+		},
+	})
+	if err != nil {
+		t.Fatalf("serving a file system through FUSE: %v", err)
+	}
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	file, err := unix.Open(filepath.Join(dir, "disk"), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatalf("opening a file served through FUSE: %v", err)
+	}
+	defer unix.Close(file)
+	return server, attachLoop(t, file)
+}
+
 // attachLoop attaches a free loop device to the file for as long as it is open.
-func attachLoop(t *testing.T, file *os.File) *os.File {
+func attachLoop(t *testing.T, file int) *os.File {
 	t.Helper()
 	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
 	if err != nil {
@@ -92,7 +113,7 @@ func attachLoop(t *testing.T, file *os.File) *os.File {
 			t.Fatalf("locking %s: %v", device.Name(), err)
 		}
 		err = unix.IoctlLoopConfigure(int(device.Fd()), &unix.LoopConfig{
-			Fd:   uint32(file.Fd()),
+			Fd:   uint32(file),
 			Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR},
 		})
 		if err == nil {
