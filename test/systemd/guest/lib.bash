@@ -55,6 +55,9 @@ pid_of() { property "$1" MainPID; }
 # scrape PORT prints the metrics.
 scrape() { curl -sS --fail --max-time 60 "http://127.0.0.1:$1/metrics"; }
 
+# scraped PORT TEXT prints the lines of the metrics that have the text.
+scraped() { scrape "$1" | grep -F -- "$2"; }
+
 # serves PORT COLLECTOR... scrapes once: exactly these collectors must be there
 # and work.
 serves() {
