@@ -27,39 +27,53 @@ bool diskio_bios_used;
  * high, as the table drops its oldest without a word, but never too low.
  */
 #define DISKIO_HASH_BITS 12
-__u32 diskio_bios_by_hash[1 << DISKIO_HASH_BITS];
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1 << DISKIO_HASH_BITS);
+	__type(key, __u32);
+	__type(value, __u32);
+} diskio_bios_by_hash SEC(".maps");
+
+/* Never NULL, which the verifier does not know. */
 static __always_inline __u32 *diskio_bios_like(struct bio *bio)
 {
-	__u32 address;
+	__u32 address, hash;
 
 	/* clang would shift the upper half away, which is not allowed on pointers */
 	asm("%0 = %1" : "=w"(address) : "w"((__u32)(unsigned long)bio));
-	return &diskio_bios_by_hash[address * 0x9e3779b97f4a7c15 >> (64 - DISKIO_HASH_BITS)];
+	hash = address * 0x9e3779b97f4a7c15 >> (64 - DISKIO_HASH_BITS);
+	return bpf_map_lookup_elem(&diskio_bios_by_hash, &hash);
 }
 
 static __always_inline struct diskio_bio *diskio_bio_find(struct bio *bio)
 {
-	if (!*(volatile __u32 *)diskio_bios_like(bio))
-		return NULL;
-	return bpf_map_lookup_elem(&diskio_bios, &bio);
+	__u32 *like = diskio_bios_like(bio);
+
+	return like && *(volatile __u32 *)like ? bpf_map_lookup_elem(&diskio_bios, &bio) : NULL;
 }
 
 static __always_inline void diskio_bio_remove(struct bio *bio)
 {
-	if (!bpf_map_delete_elem(&diskio_bios, &bio))
-		__sync_fetch_and_add(diskio_bios_like(bio), -1);
+	__u32 *like = diskio_bios_like(bio);
+
+	if (!bpf_map_delete_elem(&diskio_bios, &bio) && like)
+		__sync_fetch_and_add(like, -1);
 }
 
 /* Says whether there was no room. */
 static __always_inline bool diskio_bio_add(struct bio *bio, struct diskio_bio *new)
 {
+	__u32 *like = diskio_bios_like(bio);
+
 	if (!diskio_bios_used)
 		diskio_bios_used = true;
-	__sync_fetch_and_add(diskio_bios_like(bio), 1);
+	if (like)
+		__sync_fetch_and_add(like, 1);
 	if (!bpf_map_update_elem(&diskio_bios, &bio, new, BPF_ANY))
 		return false;
-	__sync_fetch_and_add(diskio_bios_like(bio), -1);
+	if (like)
+		__sync_fetch_and_add(like, -1);
 	return true;
 }
 

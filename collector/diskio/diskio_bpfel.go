@@ -17,6 +17,7 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	diskioMapDiskioBios              = "diskio_bios"
+	diskioMapDiskioBiosByHash        = "diskio_bios_by_hash"
 	diskioMapDiskioRows              = "diskio_rows"
 	diskioMapDiskioService           = "diskio_service"
 	diskioProgDiskioBioCompleteRaw   = "diskio_bio_complete_raw"
@@ -28,7 +29,6 @@ const (
 	diskioProgDiskioServeRaw         = "diskio_serve_raw"
 	diskioProgDiskioServeTyped       = "diskio_serve_typed"
 	diskioVarCfgHistBounds           = "cfg_hist_bounds"
-	diskioVarDiskioBiosByHash        = "diskio_bios_by_hash"
 	diskioVarDiskioBiosUsed          = "diskio_bios_used"
 	diskioVarDiskioZeroHist          = "diskio_zero_hist"
 	diskioVarDiskioZeroRow           = "diskio_zero_row"
@@ -91,21 +91,21 @@ type diskioProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type diskioMapSpecs struct {
-	DiskioBios    *ebpf.MapSpec `ebpf:"diskio_bios"`
-	DiskioRows    *ebpf.MapSpec `ebpf:"diskio_rows"`
-	DiskioService *ebpf.MapSpec `ebpf:"diskio_service"`
+	DiskioBios       *ebpf.MapSpec `ebpf:"diskio_bios"`
+	DiskioBiosByHash *ebpf.MapSpec `ebpf:"diskio_bios_by_hash"`
+	DiskioRows       *ebpf.MapSpec `ebpf:"diskio_rows"`
+	DiskioService    *ebpf.MapSpec `ebpf:"diskio_service"`
 }
 
 // diskioVariableSpecs contains global variables before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type diskioVariableSpecs struct {
-	CfgHistBounds    *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
-	DiskioBiosByHash *ebpf.VariableSpec `ebpf:"diskio_bios_by_hash"`
-	DiskioBiosUsed   *ebpf.VariableSpec `ebpf:"diskio_bios_used"`
-	DiskioZeroHist   *ebpf.VariableSpec `ebpf:"diskio_zero_hist"`
-	DiskioZeroRow    *ebpf.VariableSpec `ebpf:"diskio_zero_row"`
-	Losses           *ebpf.VariableSpec `ebpf:"losses"`
+	CfgHistBounds  *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
+	DiskioBiosUsed *ebpf.VariableSpec `ebpf:"diskio_bios_used"`
+	DiskioZeroHist *ebpf.VariableSpec `ebpf:"diskio_zero_hist"`
+	DiskioZeroRow  *ebpf.VariableSpec `ebpf:"diskio_zero_row"`
+	Losses         *ebpf.VariableSpec `ebpf:"losses"`
 }
 
 // diskioObjects contains all objects after they have been loaded into the kernel.
@@ -128,14 +128,16 @@ func (o *diskioObjects) Close() error {
 //
 // It can be passed to loadDiskioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type diskioMaps struct {
-	DiskioBios    *ebpf.Map `ebpf:"diskio_bios"`
-	DiskioRows    *ebpf.Map `ebpf:"diskio_rows"`
-	DiskioService *ebpf.Map `ebpf:"diskio_service"`
+	DiskioBios       *ebpf.Map `ebpf:"diskio_bios"`
+	DiskioBiosByHash *ebpf.Map `ebpf:"diskio_bios_by_hash"`
+	DiskioRows       *ebpf.Map `ebpf:"diskio_rows"`
+	DiskioService    *ebpf.Map `ebpf:"diskio_service"`
 }
 
 func (m *diskioMaps) Close() error {
 	return _DiskioClose(
 		m.DiskioBios,
+		m.DiskioBiosByHash,
 		m.DiskioRows,
 		m.DiskioService,
 	)
@@ -145,12 +147,11 @@ func (m *diskioMaps) Close() error {
 //
 // It can be passed to loadDiskioObjects or ebpf.CollectionSpec.LoadAndAssign.
 type diskioVariables struct {
-	CfgHistBounds    *ebpf.Variable `ebpf:"cfg_hist_bounds"`
-	DiskioBiosByHash *ebpf.Variable `ebpf:"diskio_bios_by_hash"`
-	DiskioBiosUsed   *ebpf.Variable `ebpf:"diskio_bios_used"`
-	DiskioZeroHist   *ebpf.Variable `ebpf:"diskio_zero_hist"`
-	DiskioZeroRow    *ebpf.Variable `ebpf:"diskio_zero_row"`
-	Losses           *ebpf.Variable `ebpf:"losses"`
+	CfgHistBounds  *ebpf.Variable `ebpf:"cfg_hist_bounds"`
+	DiskioBiosUsed *ebpf.Variable `ebpf:"diskio_bios_used"`
+	DiskioZeroHist *ebpf.Variable `ebpf:"diskio_zero_hist"`
+	DiskioZeroRow  *ebpf.Variable `ebpf:"diskio_zero_row"`
+	Losses         *ebpf.Variable `ebpf:"losses"`
 }
 
 // diskioPrograms contains all programs after they have been loaded into the kernel.
