@@ -130,13 +130,16 @@ func (o *ownMetrics) addMaps(u *unit, read *reading) {
 }
 
 func (o *ownMetrics) addLosses(u *unit) {
-	for _, l := range u.losses {
-		section, err := l.section.LookupBytes(uint32(0))
-		if err != nil {
-			continue
-		}
+	if u.losses.section == nil {
+		return
+	}
+	section, err := u.losses.section.LookupBytes(uint32(0))
+	if err != nil {
+		return
+	}
+	for _, l := range u.losses.reasons {
 		o.put(metric.Counter, "kernscope_lost_events_total",
 			"Events that a program saw and could not count where they belong, by reason.",
-			float64(binary.NativeEndian.Uint64(section[l.offset:])), "collector", u.spec.Name, "reason", l.reason)
+			float64(binary.NativeEndian.Uint64(section[l.offset:])), "collector", u.spec.Name, "reason", l.name)
 	}
 }

@@ -35,7 +35,7 @@ type unit struct {
 	owned    map[string]*owned
 	reserved map[string]map[string]bool
 	readers  []*reader
-	losses   []loss
+	losses   losses
 	ratios   []*ratio
 	fixed    map[string]uint64 // bytes of maps that have all their memory from the start
 
@@ -48,12 +48,16 @@ type unit struct {
 	watchers sync.WaitGroup
 }
 
-// loss is one reason for which events are lost: where in a section of variables
-// it is counted.
+// losses are the reasons for which events are lost, as an object counts them.
+type losses struct {
+	section *ebpf.Map // the variables the counters are among; nil if there are none
+	reasons []loss
+}
+
+// loss is one reason.
 type loss struct {
-	section *ebpf.Map
-	offset  int
-	reason  string
+	offset int // of the counter in the section
+	name   string
 }
 
 // start loads and attaches a collector. It always returns a unit: one that
@@ -208,6 +212,7 @@ func (u *unit) findLosses(obj *ebpf.CollectionSpec) error {
 	if !ok {
 		return errors.New("the variable losses is no struct")
 	}
+	u.losses.section = u.coll.Maps[v.SectionName]
 	for _, m := range reasons.Members {
 		at, err := find(reasons, m.Name)
 		if err != nil {
@@ -216,11 +221,7 @@ func (u *unit) findLosses(obj *ebpf.CollectionSpec) error {
 		if n, err := at.words(); err != nil || n != 1 {
 			return fmt.Errorf("losses.%s is no counter", m.Name)
 		}
-		u.losses = append(u.losses, loss{
-			section: u.coll.Maps[v.SectionName],
-			offset:  int(v.Offset) + at.offset,
-			reason:  m.Name,
-		})
+		u.losses.reasons = append(u.losses.reasons, loss{offset: int(v.Offset) + at.offset, name: m.Name})
 	}
 	return nil
 }
