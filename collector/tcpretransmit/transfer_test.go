@@ -143,7 +143,7 @@ func TestLossyTransfer(t *testing.T) {
 				"collector=tcp-retransmit", "program=tcpretransmit_segment"+v.suffix))
 			t.Logf("%d segments in %d retransmits", sum, runs)
 			if runs == 0 || sum < 2*runs {
-				t.Error("too few segments to a retransmit: this would not find who counts retransmits")
+				c.Errorf("too few segments to a retransmit: this would not find who counts retransmits")
 			}
 		})
 	}
