@@ -51,7 +51,7 @@ func Cases() []Case {
 			Spec: diskio.Spec(), Counted: latency,
 			Textbook: new(textbook.Diskio()), TextbookCounted: requests,
 			Workload: newBeside, Events: 16_384, OnlyInside: true,
-			Goals:    []Goal{{Over: withTextbook, Limit: 0.3}, {Limit: 500}},
+			Goals: []Goal{{Over: withTextbook, Limit: 0.3}, {Limit: 500}},
 		},
 		{
 			Name: "diskio, without requests", Event: "I/O",
