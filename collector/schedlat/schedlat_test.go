@@ -25,7 +25,9 @@ func TestAgreesWithTheKernel(t *testing.T) {
 		return w
 	}, window.tight)
 	w.check(t)
-	w.record(t, "threads that compete for all CPUs and wake each other")
+	const workload = "threads that compete for all CPUs and wake each other"
+	w.recordCount(t, workload)
+	w.recordSum(t, workload)
 }
 
 // All that a new task waits is its own, from its first stint on: these threads
@@ -43,7 +45,9 @@ func TestTasksBornLater(t *testing.T) {
 		})
 	}, func(w window) bool { return w.most.stints-w.least.stints < births/2 })
 	w.check(t)
-	w.record(t, "500 threads that hardly do more than begin")
+	const workload = "500 threads that hardly do more than begin"
+	w.recordCount(t, workload)
+	w.recordSum(t, workload)
 }
 
 // What a task waited before it was first seen is not observed: neither all of
@@ -74,7 +78,7 @@ func TestIdleIsNotObserved(t *testing.T) {
 		})
 	}, func(w window) bool { return w.most.stints-w.least.stints < naps/2 })
 	w.check(t)
-	w.record(t, "idle CPUs that are woken 200 times")
+	w.recordCount(t, "idle CPUs that are woken 200 times")
 }
 
 // The table holds no dead tasks: however many have lived, there are no more
