@@ -35,15 +35,17 @@ const complete = "complete"
 
 // ErrNoPins means that there is no BPF file system at the place of a directory
 // of pins.
-var ErrNoPins = errors.New("there is no BPF file system: mount -t bpf bpf /sys/fs/bpf")
+var ErrNoPins = errors.New("there is no BPF file system: mount -t bpf -o mode=0700 bpf /sys/fs/bpf")
 
 // OpenPins makes the directory, whose parent is in a BPF file system, if it is
-// not there yet. If there is no BPF file system, the error is [ErrNoPins].
+// not there yet. If there is no BPF file system, the error is [ErrNoPins]. A
+// directory where others can put something is an error, too.
 func OpenPins(dir string) (*Pins, error) {
+	dir = filepath.Clean(dir)
 	var at unix.Statfs_t
 	err := unix.Statfs(dir, &at)
 	if errors.Is(err, os.ErrNotExist) {
-		err = unix.Statfs(filepath.Dir(filepath.Clean(dir)), &at)
+		err = unix.Statfs(filepath.Dir(dir), &at)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("looking for a BPF file system at %s: %w", dir, err)
@@ -54,10 +56,32 @@ func OpenPins(dir string) (*Pins, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, fmt.Errorf("making the directory of pins: %w", err)
 	}
+	if err := checkOwn(dir); err != nil {
+		return nil, err
+	}
 	if err := unix.Access(dir, unix.W_OK); err != nil {
 		return nil, fmt.Errorf("writing to %s: %w", dir, err)
 	}
 	return &Pins{dir: dir}, nil
+}
+
+// checkOwn fails if others than this user and root can change what is in a
+// directory. In a BPF file system that is mounted without a mode everyone may
+// make directories and links, and what is below is adopted, and removed.
+func checkOwn(dir string) error {
+	var at unix.Stat_t
+	if err := unix.Lstat(dir, &at); err != nil {
+		return fmt.Errorf("looking at the directory of pins: %w", err)
+	}
+	switch {
+	case at.Mode&unix.S_IFMT != unix.S_IFDIR:
+		return fmt.Errorf("%s is no directory", dir)
+	case at.Uid != 0 && int(at.Uid) != os.Geteuid():
+		return fmt.Errorf("%s belongs to user %d: what is there need not be kernscope's", dir, at.Uid)
+	case at.Mode&0o022 != 0:
+		return fmt.Errorf("%s can be written to by others: what is there need not be kernscope's", dir)
+	}
+	return nil
 }
 
 // of is where the collector of an identity is pinned.

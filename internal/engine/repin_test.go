@@ -193,11 +193,12 @@ func TestOpenPins(t *testing.T) {
 		t.Errorf("without the parent: %v", err)
 	}
 	// What is not ours stays.
-	pins, err := engine.OpenPins(fs)
+	dir := filepath.Join(fs, "kernscope")
+	pins, err := engine.OpenPins(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign := filepath.Join(fs, "others", "globals", "complete")
+	foreign := filepath.Join(dir, "others", "globals", "complete")
 	if err := os.MkdirAll(foreign, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -206,5 +207,34 @@ func TestOpenPins(t *testing.T) {
 	}
 	if _, err := os.Stat(foreign); err != nil {
 		t.Errorf("what others have pinned: %v", err)
+	}
+}
+
+// TestPinsWhereOthersCanWrite has directories in which another user may have
+// put a link to a folder that root would clear.
+func TestPinsWhereOthersCanWrite(t *testing.T) {
+	fs := kerneltest.BPFFS(t) // where everyone may
+	path := func(name string) string { return filepath.Join(fs, name) }
+	for _, name := range []string{"foreign", "group", "own"} {
+		if err := os.Mkdir(path(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, err := range []error{
+		os.Chown(path("foreign"), 65534, 65534),
+		os.Chmod(path("group"), 0o775),
+		os.Symlink(path("own"), path("link")),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, refused := range []string{fs, path("foreign"), path("group"), path("link"), path("link") + "/"} {
+		if _, err := engine.OpenPins(refused); err == nil || errors.Is(err, engine.ErrNoPins) {
+			t.Errorf("%s: %v", refused, err)
+		}
+	}
+	if _, err := engine.OpenPins(path("own") + "/"); err != nil {
+		t.Error(err)
 	}
 }
