@@ -45,7 +45,7 @@ func configCommands(app *kingpin.Application) []addCommand {
 		commands = append(commands, func(_ *kingpin.Application, flags *collectorFlags) (string, action) {
 			cmd := parent.Command(p.name, p.help)
 			print := p.add(cmd)
-			named := cmd.Arg("collector", "Only these collectors.").Strings()
+			named := flags.addNamed(cmd, "Only these collectors.")
 			return cmd.FullCommand(), func(_ context.Context, env environment) error {
 				specs, err := flags.chosen(*named)
 				if err != nil {

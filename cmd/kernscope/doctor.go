@@ -36,7 +36,7 @@ var needs = []string{"CAP_BPF and CAP_PERFMON (or root)", "type information (BTF
 func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, func(context.Context, environment) error) {
 	cmd := app.Command("doctor", "Attach every collector for a moment and explain what runs here, what does not, and what would help. Fails if a collector does not run.")
 	asJSON := cmd.Flag("json", "Print JSON.").Bool()
-	named := cmd.Arg("collector", "Only these collectors.").Strings()
+	named := flags.addNamed(cmd, "Only these collectors.")
 	return cmd.FullCommand(), func(ctx context.Context, env environment) error {
 		specs, err := flags.chosen(*named)
 		if err != nil {

@@ -67,6 +67,11 @@ func (f *collectorFlags) names() []string {
 	return names
 }
 
+// addNamed adds arguments that name collectors; shells complete them.
+func (f *collectorFlags) addNamed(cmd *kingpin.CmdClause, help string) *[]string {
+	return cmd.Arg("collector", help).HintOptions(f.names()...).Strings()
+}
+
 // chosen are the collectors to run: the named ones or, if none is named, those
 // that the flags leave on.
 func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {

@@ -47,7 +47,7 @@ func main() {
 
 // run carries out a command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	app := kingpin.New("kernscope", "Kernel-grade observability for Prometheus: exact distributions of disk, scheduler and system call behaviour, measured inside the kernel.")
+	app := kingpin.New("kernscope", "Kernel-grade observability for Prometheus: what disks, scheduler, memory, files, network and system calls do, counted exactly inside the kernel.")
 	app.UsageWriter(stdout)
 	app.Version(version.Print("kernscope"))
 	app.VersionFlag.Short('v')
@@ -68,6 +68,11 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 	}
 
+	// The beginning of a command would be taken for a collector of serve, and
+	// the commands left out. Shells choose by the beginning themselves.
+	if len(args) == 2 && args[0] == "--completion-bash" && !strings.HasPrefix(args[1], "-") {
+		args = args[:1]
+	}
 	name, err := app.Parse(args)
 	if done != nil {
 		return *done

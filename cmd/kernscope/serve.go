@@ -43,7 +43,7 @@ type serveFlags struct {
 func addServe(app *kingpin.Application, flags *collectorFlags) (string, func(context.Context, environment) error) {
 	f := &serveFlags{collectors: flags}
 	cmd := app.Command("serve", "Attach and serve metrics. A single named collector is served on its own port.").Default()
-	f.named = cmd.Arg("collector", "Only these collectors; each must run on this machine.").Strings()
+	f.named = flags.addNamed(cmd, "Only these collectors; each must run on this machine.")
 	f.web = kingpinflag.AddFlags(cmd, fmt.Sprintf(":%d", kit.Port))
 	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()

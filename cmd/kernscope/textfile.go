@@ -34,7 +34,7 @@ type textfileFlags struct {
 func addTextfile(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	f := &textfileFlags{collectors: flags}
 	cmd := app.Command("textfile", "Write each collector's metrics to a file for node_exporter's textfile collector, and end. A timer should run it. The files of collectors that do not run or are switched off are removed.")
-	f.named = cmd.Arg("collector", "Only these collectors; each must run on this machine.").Strings()
+	f.named = flags.addNamed(cmd, "Only these collectors; each must run on this machine.")
 	f.directory = cmd.Flag("directory", "Directory of the files: node_exporter's --collector.textfile.directory.").
 		Default("/var/lib/node_exporter/textfile_collector").String()
 	f.window = cmd.Flag("window", "Time to count before writing, for collectors that do not go on from an earlier run and for ratios.").
