@@ -56,7 +56,7 @@ func TestConfigPrintsWhatWasChosen(t *testing.T) {
 		},
 		{
 			"config prometheus --layout=per-collector --target=db1 --target=db2 --no-native-histograms --alertmanager=am:9093 diskio",
-			[]string{"db1:9101", "db2:9101", "db2:9100", "am:9093"},
+			[]string{"db1:9101", "db2:9101", "db2:9100", "am:9093", "--target=db1 --target=db2 --alertmanager=am:9093 --no-native-histograms"},
 			[]string{":9436", "localhost", "scrape_native_histograms", ":9116"},
 		},
 	} {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/kernscope/kernscope/collector"
@@ -103,10 +104,9 @@ func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 	// The instance is the host, whatever the port: so a host is one in
 	// dashboards and alerts, and the same in both layouts.
 	instance := []relabelConfig{{SourceLabels: []string{"__address__"}, Regex: `(.+):\d+`, TargetLabel: "instance"}}
-	command := "prometheus --layout=" + string(s.Layout)
 	kernscope := scrapeConfig{JobName: job, Native: s.Native, StaticConfigs: groups, RelabelConfigs: instance}
 	if s.JobOnly {
-		return write(command+" --job-only", specs, config{ScrapeConfigs: []scrapeConfig{kernscope}},
+		return write(s.command(), specs, config{ScrapeConfigs: []scrapeConfig{kernscope}},
 			s.notes("Prometheus reads it by scrape_config_files, the rules by rule_files.")...)
 	}
 	node := scrapeConfig{JobName: "node", StaticConfigs: []targetGroup{{Targets: textfiles}}, RelabelConfigs: instance}
@@ -116,7 +116,27 @@ func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 		Alerting:      alerting,
 		ScrapeConfigs: []scrapeConfig{kernscope, node},
 	}
-	return write(command, specs, c, s.notes("The job node is node_exporter, which serves what kernscope textfile writes.")...)
+	return write(s.command(), specs, c, s.notes("The job node is node_exporter, which serves what kernscope textfile writes.")...)
+}
+
+// command is what writes the same again. The host of its own is the default.
+func (s Scrape) command() string {
+	words := []string{"prometheus", "--layout=" + string(s.Layout)}
+	if !slices.Equal(s.Hosts, []string{"localhost"}) {
+		for _, host := range s.Hosts {
+			words = append(words, "--target="+host)
+		}
+	}
+	for _, address := range s.Alertmanagers {
+		words = append(words, "--alertmanager="+address)
+	}
+	if !s.Native {
+		words = append(words, "--no-native-histograms")
+	}
+	if s.JobOnly {
+		words = append(words, "--job-only")
+	}
+	return strings.Join(words, " ")
 }
 
 // groups are kernscope's targets.
@@ -155,6 +175,9 @@ func (s Scrape) alerting() (*alertingConfig, error) {
 	for _, address := range s.Alertmanagers {
 		if _, _, err := net.SplitHostPort(address); err != nil {
 			return nil, fmt.Errorf("alertmanager %q: %w", address, err)
+		}
+		if strings.ContainsAny(address, "/@ \t\n") {
+			return nil, fmt.Errorf("alertmanager %q: it takes host and port", address)
 		}
 	}
 	return &alertingConfig{Alertmanagers: []alertmanagerConfig{{

@@ -20,6 +20,7 @@ func TestScrapeThatCannotBe(t *testing.T) {
 		{`""`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{""} }},
 		{`"a b"`, func(s *Scrape, _ *collector.Spec) { s.Hosts = []string{"a b"} }},
 		{`alertmanager "am"`, func(s *Scrape, _ *collector.Spec) { s.Alertmanagers = []string{"am"} }},
+		{`alertmanager "am\nx:1"`, func(s *Scrape, _ *collector.Spec) { s.Alertmanagers = []string{"am\nx:1"} }},
 		{"the job alone", func(s *Scrape, _ *collector.Spec) { s.Alertmanagers, s.JobOnly = []string{"am:9093"}, true }},
 		{`layout "both"`, func(s *Scrape, _ *collector.Spec) { s.Layout = "both" }},
 		{"zfs-scrub has no port", func(_ *Scrape, s *collector.Spec) { s.Port = 0 }},
