@@ -33,7 +33,7 @@ type report struct {
 var needs = []string{"CAP_BPF and CAP_PERFMON (or root)", "type information (BTF)"}
 
 // addDoctor adds the command that tries every collector and explains.
-func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, func(context.Context, environment) error) {
+func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	cmd := app.Command("doctor", "Attach every collector for a moment and explain what runs here, what does not, and what would help. Fails if a collector does not run.")
 	asJSON := cmd.Flag("json", "Print JSON.").Bool()
 	named := flags.addNamed(cmd, "Only these collectors.")

@@ -100,8 +100,12 @@ func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {
 }
 
 // switchedOff are the names of collectors that the user does not want. Others
-// that are not chosen may be another command's to run.
-func (f *collectorFlags) switchedOff() []string {
+// that are not chosen may be another command's to run, as all are if some are
+// named.
+func (f *collectorFlags) switchedOff(named []string) []string {
+	if len(named) > 0 {
+		return nil
+	}
 	var names []string
 	for _, name := range f.names() {
 		if *f.asked[name] && !*f.enabled[name] {

@@ -14,7 +14,7 @@ import (
 )
 
 // addList adds the command that shows what there is, whatever the machine.
-func addList(app *kingpin.Application, flags *collectorFlags) (string, func(context.Context, environment) error) {
+func addList(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	cmd := app.Command("list", "Show the collectors, their ports, metrics and options.")
 	return cmd.FullCommand(), func(_ context.Context, env environment) error {
 		w := tabwriter.NewWriter(env.stdout, 0, 8, 2, ' ', 0)

@@ -47,6 +47,14 @@ func (f *pinFlags) open(logger *slog.Logger) (*engine.Pins, error) {
 	return nil, nil
 }
 
+// unpin removes what these collectors have pinned, if anything is pinned at all.
+func unpin(pins *engine.Pins, collectors []string) error {
+	if pins == nil || len(collectors) == 0 { // no name would be all
+		return nil
+	}
+	return pins.Remove(collectors...)
+}
+
 // remove removes what was pinned by the collectors, by all if none is named.
 func (f *pinFlags) remove(collectors []string) error {
 	pins, err := engine.OpenPins(*f.directory)

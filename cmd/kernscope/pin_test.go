@@ -4,8 +4,11 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf/link"
 )
 
 // TestServePinned ends the exporter in order and by force: the next goes on
@@ -45,6 +48,37 @@ func TestServePinned(t *testing.T) {
 	if n := remaining(links, programs); n > 0 || len(links) == 0 {
 		t.Errorf("%d of %d links and programs stay in the kernel", n, len(links)+len(programs))
 	}
+}
+
+// TestServeUnpinsWhatIsSwitchedOff has a collector of an earlier run, which an
+// exporter of another by name leaves alone, and one that is told not to run it
+// ends.
+func TestServeUnpinsWhatIsSwitchedOff(t *testing.T) {
+	p := newPlace(t)
+	serve := func(args ...string) {
+		address := freeAddress(t)
+		exporter := start(t, nil, append([]string{"serve", "--pin", "--pin-directory=" + p.pins, "--web.listen-address=" + address}, args...)...)
+		exporter.get("http://" + address + "/metrics")
+		exporter.stop()
+	}
+	p.run(t, "fileops")
+	links, programs := p.pinned(t)
+	off := []string{"--no-collector.fileops", "--collector.disable-defaults", "--collector.schedlat"}
+	serve(append(off, "schedlat")...)
+	if now, _ := p.pinned(t); len(links) == 0 || !subset(links, now) {
+		t.Errorf("links %v of fileops, now %v: those are another's", links, now)
+	}
+	serve(off...)
+	if n := remaining(links, programs); n > 0 {
+		t.Errorf("%d links and programs of a collector that is switched off stay in the kernel", n)
+	}
+	if now, _ := p.pinned(t); len(now) == 0 {
+		t.Error("the other is not pinned any more")
+	}
+}
+
+func subset(some, all []link.ID) bool {
+	return !slices.ContainsFunc(some, func(id link.ID) bool { return !slices.Contains(all, id) })
 }
 
 // TestPinningTakesTwoCapabilities is root as systemd's unit leaves it. Before

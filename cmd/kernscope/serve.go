@@ -40,7 +40,7 @@ type serveFlags struct {
 }
 
 // addServe adds the command that serves metrics until it is told to stop.
-func addServe(app *kingpin.Application, flags *collectorFlags) (string, func(context.Context, environment) error) {
+func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	f := &serveFlags{collectors: flags}
 	cmd := app.Command("serve", "Attach and serve metrics. A single named collector is served on its own port.").Default()
 	f.named = flags.addNamed(cmd, "Only these collectors; each must run on this machine.")
@@ -96,6 +96,9 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		return err
 	}
 	if err := e.Pin(); err != nil {
+		return err
+	}
+	if err := unpin(cfg.Pins, f.collectors.switchedOff(*f.named)); err != nil {
 		return err
 	}
 	kept, err := privilege.Drop(keep, e.Check)

@@ -111,19 +111,13 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 
 // forget removes what earlier runs left of collectors that are switched off.
 func (f *textfileFlags) forget(dir *textfile.Directory, pins *engine.Pins) error {
-	off := f.collectors.switchedOff()
-	if len(*f.named) > 0 || len(off) == 0 {
-		return nil
-	}
+	off := f.collectors.switchedOff(*f.named)
 	for _, name := range off {
 		if err := dir.Remove(collector.TextfileName(name)); err != nil {
 			return err
 		}
 	}
-	if pins == nil {
-		return nil
-	}
-	return pins.Remove(off...)
+	return unpin(pins, off)
 }
 
 // end ends the counting between runs. The files go as well: nothing renews them.
