@@ -13,6 +13,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kit"
 	"github.com/kernscope/kernscope/internal/metric"
 )
@@ -22,8 +23,8 @@ import (
 func addUnits(cmd *kingpin.CmdClause) printer {
 	directory := cmd.Flag("directory", "Write the files into this directory, such as /etc/systemd/system, instead of printing them.").
 		PlaceHolder("DIR").String()
-	return func(specs []collector.Spec, _ metric.Unit) ([]byte, error) {
-		files, err := kit.Systemd(specs)
+	return func(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
+		files, err := kit.Systemd(specs, serviceFlags(specs, unit)...)
 		if err != nil {
 			return nil, err
 		}
@@ -40,6 +41,22 @@ func addUnits(cmd *kingpin.CmdClause) printer {
 		}
 		return out.Bytes(), nil
 	}
+}
+
+// serviceFlags are what services must be told to run these collectors in this
+// unit: nothing, if that is what they do by default.
+func serviceFlags(specs []collector.Spec, unit metric.Unit) []string {
+	var flags []string
+	if unit != metric.Microseconds {
+		flags = append(flags, "--units="+unit.String())
+	}
+	if len(specs) < len(builtin.Collectors()) {
+		flags = append(flags, "--collector.disable-defaults")
+		for _, s := range specs {
+			flags = append(flags, "--collector."+s.Name)
+		}
+	}
+	return flags
 }
 
 // writeUnits writes files by their path in a directory, which must exist.

@@ -32,6 +32,17 @@ func TestUnitsArePrintedOrWritten(t *testing.T) {
 		}
 	}
 
+	flags := "/usr/bin/kernscope --units=seconds --collector.disable-defaults --collector.diskio --collector.schedlat "
+	_, some, _ := command(t, "--units=seconds", "config", "systemd", "diskio", "schedlat")
+	for _, rest := range []string{"serve $ARGS\n", "serve %i $ARGS\n", "textfile "} {
+		if !strings.Contains(some, flags+rest) {
+			t.Errorf("no service is %q:\n%s", flags+rest, some)
+		}
+	}
+	if strings.Contains(printed, "--units") || strings.Contains(printed, "--collector") {
+		t.Errorf("services of all collectors are told more than they need:\n%s", printed)
+	}
+
 	_, few, _ := command(t, "config", "systemd", "diskio", "schedlat")
 	if strings.Contains(few, "CAP_SYS_ADMIN") || !strings.Contains(few, "Wants=kernscope@diskio.service\nWants=kernscope@schedlat.service\n\n") {
 		t.Errorf("for two collectors:\n%s", few)

@@ -29,14 +29,17 @@ var units = []string{
 type systemdData struct {
 	Collectors   []string
 	Capabilities []collector.Capability // what any needs, each once
+	Flags        []string
 }
 
 // Systemd writes the units of systemd: one service for all collectors, one for
 // each, a target that starts these, and a timer that writes textfiles. The
 // result is by the file's name below systemd's folder for units; a name may
 // have a folder of its own: a drop-in with a collector's further capabilities.
-// A name, port or capability that systemd would not take is an error.
-func Systemd(specs []collector.Spec) (map[string][]byte, error) {
+// The flags are given to the program in every service; they are kernscope's
+// own, without blanks. A name, port or capability that systemd would not take is
+// an error.
+func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error) {
 	t, err := template.New("systemd").Parse(systemdTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the template of units: %w", err)
@@ -44,7 +47,7 @@ func Systemd(specs []collector.Spec) (map[string][]byte, error) {
 	if err := checkUnits(specs); err != nil {
 		return nil, err
 	}
-	var data systemdData
+	data := systemdData{Flags: flags}
 	for _, s := range specs {
 		data.Collectors = append(data.Collectors, s.Name)
 		for _, c := range s.Capabilities {
