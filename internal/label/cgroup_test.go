@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroupsIn knows the folders of a test instead of cgroups: version 2 and,
@@ -24,11 +26,16 @@ func cgroupsIn(t *testing.T) (c *cgroups, v2, v1 string) {
 			t.Fatal(err)
 		}
 	}
+	var at unix.Stat_t
+	if err := unix.Stat(dir, &at); err != nil {
+		t.Fatal(err)
+	}
+	device := fmt.Sprintf("%d:%d", unix.Major(at.Dev), unix.Minor(at.Dev))
 	for name, text := range map[string]string{
 		"cgroup": "7:hugetlb,pids:/\n1:name=systemd:/\n0::/\n",
 		"mountinfo": fmt.Sprintf("22 1 0:20 / /proc rw - proc proc rw\n"+
-			"30 1 0:28 / %s rw,relatime shared:9 - cgroup cgroup rw,hugetlb,pids\n"+
-			"31 1 0:29 /tenant %s rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n", v1, v2),
+			"30 1 %s / %s rw,relatime shared:9 - cgroup cgroup rw,hugetlb,pids\n"+
+			"31 1 %s /tenant %s rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n", device, v1, device, v2),
 	} {
 		if err := os.WriteFile(filepath.Join(self, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -138,6 +145,25 @@ func TestCgroupsRest(t *testing.T) {
 	}
 	if got := c.Label("cgroup", fresh); got != "tenant/fresh" {
 		t.Errorf("the fresh one reads %q", got)
+	}
+}
+
+// TestCgroupsOutOfSight has another file system where the cgroups are mounted, as
+// if it were mounted over them: none of them is gone.
+func TestCgroupsOutOfSight(t *testing.T) {
+	c, v2, _ := cgroupsIn(t)
+	field, directory := makeCgroup(t, 0, v2, "service")
+	look(c, field)
+	mounts := filepath.Join(c.proc, "self", "mountinfo")
+	text := fmt.Sprintf("31 1 0:0 / %s rw,relatime - cgroup2 cgroup2 rw\n", v2)
+	if err := os.WriteFile(mounts, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(directory); err != nil {
+		t.Fatal(err)
+	}
+	if gone := look(c, field); len(gone) > 0 {
+		t.Errorf("%v are gone", gone)
 	}
 }
 

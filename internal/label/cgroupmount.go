@@ -3,11 +3,13 @@
 package label
 
 import (
+	"fmt"
 	"io/fs"
 	"path"
 	"path/filepath"
 
 	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
 )
 
 // cgroupMount is where a hierarchy is mounted.
@@ -91,10 +93,20 @@ func listCgroupMounts(proc string) map[uint32][]cgroupMount {
 				_, is = m.SuperOptions[h.Controllers[0]]
 				is = is && m.FSType == "cgroup"
 			}
-			if is {
+			if is && inSight(m) {
 				list[uint32(h.HierarchyID)] = append(list[uint32(h.HierarchyID)], cgroupMount{m.MountPoint, m.Root})
 			}
 		}
 	}
 	return list
+}
+
+// inSight says whether nothing else is mounted over it. Else what is there would
+// be taken for it, and every cgroup for gone.
+func inSight(m *procfs.MountInfo) bool {
+	var at unix.Stat_t
+	if unix.Stat(m.MountPoint, &at) != nil {
+		return false
+	}
+	return m.MajorMinorVer == fmt.Sprintf("%d:%d", unix.Major(at.Dev), unix.Minor(at.Dev))
 }
