@@ -140,7 +140,8 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 	entries := func(n kerneltest.Numbers) float64 {
 		return n.Value("kernscope_map_entries", "collector=fileops", "map=fileops_cgroup_calls")
 	}
-	if freed, want := entries(live)-entries(dead), float64((len(places())-1)*len(primes)); freed < want {
+	// Natively other programs come meanwhile, and have rows of their own.
+	if freed, want := entries(live)-entries(dead), float64((len(places())-1)*len(primes)); kerneltest.Kernel() != "" && freed < want {
 		t.Errorf("%v rows became free, want %v", freed, want)
 	}
 }
