@@ -275,10 +275,11 @@ func (u *unit) read(ctx context.Context) *reading {
 		u.readAll(ctx, out)
 	}
 	out.took = time.Since(begin)
-	u.unread.Store(nil)
+	var problem *Problem
 	if out.err != nil {
-		u.unread.Store(explain("reading", out.err))
+		problem = explain("reading", out.err)
 	}
+	u.unread.Store(problem) // once: nobody sees it running in between
 	out.own.add(u, out)
 	return out
 }
