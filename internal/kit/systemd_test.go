@@ -45,6 +45,9 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 		file, directive, want string
 	}{
 		{"ebpf-exporters.target", "Wants", "kernscope@plain.service kernscope@un-heard.service kernscope@deaf.service"},
+		// One is After the other, not each: that is a cycle when both stop.
+		{"ebpf-exporters.target", "After", "kernscope.service"},
+		{"kernscope.service", "After", "network.target"},
 		{"kernscope.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON CAP_SYSLOG"},
 		{"kernscope.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG"},
 		{"kernscope-textfile.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG"},

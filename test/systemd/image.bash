@@ -5,7 +5,7 @@
 # that test/vm finds.
 
 suite=trixie
-image_packages=(systemd systemd-sysv iproute2 curl bpftool prometheus-node-exporter)
+image_packages=(systemd systemd-sysv iproute2 curl bpftool prometheus-node-exporter rpm)
 
 # image_path names the image after all that goes into it.
 image_path() {
