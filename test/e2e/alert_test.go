@@ -79,9 +79,12 @@ func (d *slowDisk) agrees(t *testing.T, on *deployment, before int, did fioReads
 	if n := d.slowReads(); n != did.IOs {
 		t.Errorf("the disk served %d slow reads, fio made %d", n, did.IOs)
 	}
+	// There are kernels that run no program while certain processes are
+	// current, and a completion may interrupt one of these: one in a hundred
+	// may be missing. The collector's own tests are exact.
 	eventually(t, "Prometheus has another number of reads than the kernel", func() (float64, error) {
 		n, want := number("histogram_count("+series+")"), d.reads(t)-before
-		if n != float64(want) {
+		if int(n) > want || int(n) < want-want/100 {
 			return n, fmt.Errorf("%v, not %d", n, want)
 		}
 		return n, nil
