@@ -16,8 +16,8 @@ import (
 // Cases are all cases, by collector.
 func Cases() []Case {
 	latency := Series{Name: "ebpf_disk_io_latency_microseconds", Labels: map[string]string{"operation": "read"}}
-	requests := Series{Name: "requests", Labels: map[string]string{"operation": "0"}}
-	calls := Series{Name: "calls"}
+	requests := Series{Name: textbook.Events, Labels: map[string]string{"operation": "0"}}
+	calls := Series{Name: textbook.Events}
 	return []Case{
 		{
 			Name: "cachestat, cached", Event: "page",
@@ -25,14 +25,14 @@ func Cases() []Case {
 				"The textbook remembers every page that was added in a hash by file and page, where it looks up every page that is read, " +
 				"and counts in a hash shared by all CPUs.",
 			Spec: cachestat.Spec(), Counted: Series{Name: "ebpf_page_cache_hits_total"},
-			Textbook: new(textbook.Cachestat()), TextbookCounted: Series{Name: "pages", Labels: map[string]string{"event": "hit"}},
+			Textbook: new(textbook.Cachestat()), TextbookCounted: Series{Name: textbook.Events, Labels: map[string]string{"event": "hit"}},
 			Workload: newCached, Events: 65_536,
 		},
 		{
 			Name: "cachestat, uncached", Event: "page",
 			Text: "Reads of 16 pages from a loop device in memory, none of it in the page cache, with the kernel's readahead.",
 			Spec: cachestat.Spec(), Counted: Series{Name: "ebpf_page_cache_misses_total"},
-			Textbook: new(textbook.Cachestat()), TextbookCounted: Series{Name: "pages", Labels: map[string]string{"event": "miss"}},
+			Textbook: new(textbook.Cachestat()), TextbookCounted: Series{Name: textbook.Events, Labels: map[string]string{"event": "miss"}},
 			Workload: newUncached, Events: 16_384, OnlyInside: true, Batched: true,
 		},
 		{
@@ -65,7 +65,7 @@ func Cases() []Case {
 			Name: "fileops", Event: "read",
 			Text: "Reads of nothing from /dev/null. The textbook counts in a hash by process name and operation, shared by all CPUs.",
 			Spec: fileops.Spec(), Counted: Series{Name: "ebpf_file_ops_total", Labels: map[string]string{"operation": "read"}},
-			Textbook: new(textbook.Fileops()), TextbookCounted: Series{Name: "operations", Labels: map[string]string{"operation": "read"}},
+			Textbook: new(textbook.Fileops()), TextbookCounted: Series{Name: textbook.Events, Labels: map[string]string{"operation": "read"}},
 			Workload: newNullReads, Events: 200_000,
 		},
 		{
@@ -81,7 +81,7 @@ func Cases() []Case {
 				"The textbook counts both in hashes by process and, of allocations, order; the collector takes the faults from /proc/vmstat, " +
 				"where the kernel counts them.",
 			Spec: memory.Spec(), Counted: Series{Name: "ebpf_page_alloc_order"},
-			Textbook: new(textbook.Memory()), TextbookCounted: Series{Name: "allocations"},
+			Textbook: new(textbook.Memory()), TextbookCounted: Series{Name: textbook.Events},
 			Workload: newFaults, Events: 40_960,
 		},
 		{
@@ -89,7 +89,7 @@ func Cases() []Case {
 			Text: "A byte passed back and forth between two threads on one CPU: a wake-up and a switch each. " +
 				"The textbook stamps a task in a hash as it wakes up or is preempted, and looks it up as it gets the CPU.",
 			Spec: schedlat.Spec(), Counted: Series{Name: "ebpf_sched_runqueue_latency_microseconds"},
-			Textbook: new(textbook.Schedlat()), TextbookCounted: Series{Name: "delays"},
+			Textbook: new(textbook.Schedlat()), TextbookCounted: Series{Name: textbook.Events},
 			Workload: newSwitches, Events: 40_000,
 			Goals: []Goal{{Over: withTextbook, Limit: 0.4}},
 		},
@@ -114,7 +114,7 @@ func Cases() []Case {
 			Text: "Data sent over the loopback device of a network of its own, to a socket that drops a tenth of the packets: " +
 				"real retransmits, of a segment each. The textbook counts in a hash by the addresses and ports of both ends.",
 			Spec: tcpretransmit.Spec(), Counted: Series{Name: "ebpf_tcp_retransmits_by_dest"},
-			Textbook: new(textbook.Tcpretransmit()), TextbookCounted: Series{Name: "retransmits"},
+			Textbook: new(textbook.Tcpretransmit()), TextbookCounted: Series{Name: textbook.Events},
 			Workload: newResends, Events: 1_024, OnlyInside: true,
 		},
 	}

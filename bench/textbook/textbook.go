@@ -6,6 +6,10 @@
 package textbook
 
 import (
+	"strings"
+
+	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/fileops"
 	"github.com/kernscope/kernscope/internal/label"
@@ -21,44 +25,20 @@ import (
 
 // Syscall counts system calls in a hash by number.
 func Syscall() collector.Spec {
-	return collector.Spec{
-		Name:  "syscall",
-		Load:  loadSyscall,
-		Hooks: attach("syscall_count"),
-		Metrics: []collector.Metric{{
-			Name: "calls", Kind: collector.Counter, Map: "syscall_calls",
-			Labels: []collector.Label{{Name: "syscall", As: label.Syscall}},
-		}},
-	}
+	return counting("syscall_calls", loadSyscall, []string{"syscall_count"},
+		collector.Label{Name: "syscall", As: label.Syscall})
 }
 
 // SyscallLatency remembers every call's entry in a hash by thread.
 func SyscallLatency() collector.Spec {
-	return collector.Spec{
-		Name:  "syscall",
-		Load:  loadSyscall,
-		Hooks: attach("syscall_start", "syscall_end"),
-		Metrics: []collector.Metric{{
-			Name: "calls", Kind: collector.Counter, Map: "syscall_latency",
-			Labels: []collector.Label{
-				{Name: "syscall", Field: "number", As: label.Syscall},
-				{Name: "slot", Field: "slot", As: label.Number},
-			},
-		}},
-	}
+	return counting("syscall_latency", loadSyscall, []string{"syscall_start", "syscall_end"},
+		collector.Label{Name: "syscall", Field: "number", As: label.Syscall}, of("slot", label.Number))
 }
 
 // Schedlat remembers every wake-up in a hash by pid.
 func Schedlat() collector.Spec {
-	return collector.Spec{
-		Name:  "schedlat",
-		Load:  loadSchedlat,
-		Hooks: attach("schedlat_wakeup", "schedlat_wakeup_new", "schedlat_switch"),
-		Metrics: []collector.Metric{{
-			Name: "delays", Kind: collector.Counter, Map: "schedlat_delay",
-			Labels: []collector.Label{{Name: "slot", As: label.Number}},
-		}},
-	}
+	return counting("schedlat_delay", loadSchedlat, []string{"schedlat_wakeup", "schedlat_wakeup_new", "schedlat_switch"},
+		collector.Label{Name: "slot", As: label.Number})
 }
 
 // Diskio remembers every request's start in a hash by request.
@@ -71,91 +51,56 @@ func DiskioBios() collector.Spec {
 	return diskio("diskio_submit", "diskio_bio_end")
 }
 
+func diskio(programs ...string) collector.Spec {
+	return counting("diskio_latency", loadDiskio, programs,
+		of("device", label.BlockDevice), of("operation", label.Number), of("slot", label.Number))
+}
+
 // Fileops counts in a hash by process name and operation.
 func Fileops() collector.Spec {
-	return collector.Spec{
-		Name:   "fileops",
-		Load:   loadFileops,
-		Hooks:  attach("fileops_enter"),
-		Tables: fileops.Spec().Tables[:1],
-		Metrics: []collector.Metric{{
-			Name: "operations", Kind: collector.Counter, Map: "fileops_calls",
-			Labels: []collector.Label{
-				{Name: "process", Field: "process", As: label.String},
-				{Name: "operation", Field: "operation"},
-			},
-		}},
-	}
+	spec := counting("fileops_calls", loadFileops, []string{"fileops_enter"},
+		of("process", label.String), of("operation", nil))
+	spec.Tables = fileops.Spec().Tables[:1]
+	return spec
 }
 
 // Cachestat remembers every page that was added in a hash by file and page.
 func Cachestat() collector.Spec {
-	return collector.Spec{
-		Name:  "cachestat",
-		Load:  loadCachestat,
-		Hooks: attach("cachestat_add", "cachestat_dirty", "cachestat_read"),
-		Metrics: []collector.Metric{{
-			Name: "pages", Kind: collector.Counter, Map: "cachestat_events",
-			Labels: []collector.Label{{Name: "event"}},
-		}},
-	}
+	return counting("cachestat_events", loadCachestat, []string{"cachestat_add", "cachestat_dirty", "cachestat_read"},
+		collector.Label{Name: "event"})
 }
 
 // Memory counts page faults and allocations in hashes by process.
 func Memory() collector.Spec {
-	return collector.Spec{
-		Name:  "memory",
-		Load:  loadMemory,
-		Hooks: attach("memory_fault", "memory_allocate"),
-		Metrics: []collector.Metric{{
-			Name: "allocations", Kind: collector.Counter, Map: "memory_allocations",
-			Labels: []collector.Label{
-				{Name: "process", Field: "process", As: label.String},
-				{Name: "pid", Field: "pid", As: label.Number},
-				{Name: "order", Field: "order", As: label.Number},
-			},
-		}},
-	}
+	return counting("memory_allocations", loadMemory, []string{"memory_fault", "memory_allocate"},
+		of("process", label.String), of("pid", label.Number), of("order", label.Number))
 }
 
 // Tcpretransmit counts in a hash by the addresses and ports of both ends.
 func Tcpretransmit() collector.Spec {
-	return collector.Spec{
-		Name:  "tcp-retransmit",
-		Load:  loadTcpretransmit,
-		Hooks: attach("tcpretransmit_segment", "tcpretransmit_synack"),
-		Metrics: []collector.Metric{{
-			Name: "retransmits", Kind: collector.Counter, Map: "tcpretransmit_flows",
-			Labels: []collector.Label{
-				{Name: "source", Field: "source", As: label.Prefix},
-				{Name: "destination", Field: "destination", As: label.Prefix},
-				{Name: "source_port", Field: "source_port", As: label.Number},
-				{Name: "destination_port", Field: "destination_port", As: label.Number},
-			},
-		}},
-	}
+	return counting("tcpretransmit_flows", loadTcpretransmit, []string{"tcpretransmit_segment", "tcpretransmit_synack"},
+		of("source", label.Prefix), of("destination", label.Prefix),
+		of("source_port", label.Number), of("destination_port", label.Number))
 }
 
-func diskio(programs ...string) collector.Spec {
-	return collector.Spec{
-		Name:  "diskio",
-		Load:  loadDiskio,
-		Hooks: attach(programs...),
-		Metrics: []collector.Metric{{
-			Name: "requests", Kind: collector.Counter, Map: "diskio_latency",
-			Labels: []collector.Label{
-				{Name: "device", Field: "device", As: label.BlockDevice},
-				{Name: "operation", Field: "operation", As: label.Number},
-				{Name: "slot", Field: "slot", As: label.Number},
-			},
-		}},
-	}
-}
+// Events is the one metric of each: what the collector has counted.
+const Events = "events"
 
-func attach(programs ...string) []collector.Hook {
-	var hooks []collector.Hook
+// counting is a collector whose name the name of its map begins with.
+func counting(table string, load func() (*ebpf.CollectionSpec, error), programs []string, labels ...collector.Label) collector.Spec {
+	name, _, _ := strings.Cut(table, "_")
+	spec := collector.Spec{
+		Name:    name,
+		Load:    load,
+		Metrics: []collector.Metric{{Name: Events, Kind: collector.Counter, Map: table, Labels: labels}},
+	}
 	for _, p := range programs {
-		hooks = append(hooks, collector.Hook{Name: p, Programs: []string{p}})
+		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Programs: []string{p}})
 	}
-	return hooks
+	return spec
+}
+
+// of is the label of a key's member with its name.
+func of(field string, as func() label.Decoder) collector.Label {
+	return collector.Label{Name: field, Field: field, As: as}
 }

@@ -7,11 +7,9 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -19,7 +17,6 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
@@ -74,19 +71,7 @@ func (w written) reads() float64 {
 // read reads so often, in a thread of its own name.
 func read(t *testing.T, n int) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the name
-		name := []byte("textfile-reader\x00")
-		if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
-			t.Errorf("naming the thread: %v", err)
-		}
-		for range n {
-			unix.RawSyscall(unix.SYS_READ, ^uintptr(0), 0, 0)
-		}
-	}()
-	<-done
+	kerneltest.ReadAs(t, "textfile-reader", n)
 }
 
 // place is where a test's files and pins are.

@@ -93,7 +93,7 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 		path := root() + "/" + p.path
 		h.make(t, path)
 		h.enter(t, path)
-		as(t, "primes", func() {
+		kerneltest.As(t, "primes", func() {
 			for operation, call := range calls {
 				for range primes[operation] * (i + 1) {
 					unix.RawSyscall6(uintptr(call), invalid, 0, 0, 0, 0, 0)
@@ -225,7 +225,7 @@ func TestStormOfCgroups(t *testing.T) {
 				path := fmt.Sprintf("%s/storm-%d.scope", root(), i)
 				h.make(t, path)
 				h.enter(t, path)
-				as(t, "storm", func() {
+				kerneltest.As(t, "storm", func() {
 					for range 3 {
 						unix.RawSyscall6(unix.SYS_OPENAT, invalid, 0, 0, 0, 0, 0)
 						made++
@@ -271,7 +271,7 @@ func counting(t *testing.T, name string) (n *atomic.Int64, stop func()) {
 	go func() {
 		defer close(done)
 		runtime.LockOSThread()
-		rename(t, name)
+		kerneltest.Rename(t, name)
 		for !stopped.Load() {
 			for range 20 {
 				unix.RawSyscall6(unix.SYS_OPENAT, invalid, 0, 0, 0, 0, 0)

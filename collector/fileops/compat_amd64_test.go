@@ -23,7 +23,7 @@ func TestCompatCalls(t *testing.T) {
 		t.Fatal("no 32-bit read")
 	}
 	const times = 37
-	as(t, "compat", func() {
+	kerneltest.As(t, "compat", func() {
 		for range times {
 			compat.Call(read)
 		}

@@ -4,11 +4,9 @@ package fileops
 
 import (
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -22,25 +20,6 @@ import (
 // invalid is -1 where a descriptor is expected: the call fails, which is
 // counted like one that works.
 const invalid = ^uintptr(0)
-
-// as runs a function in a thread of a name.
-func as(t *testing.T, name string, f func()) {
-	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // and never unlocked: the thread ends with the name
-		rename(t, name)
-		f()
-	}()
-	<-done
-}
-
-func rename(t *testing.T, name string) {
-	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(unsafe.StringData(name+"\x00"))), 0, 0, 0); err != nil {
-		t.Errorf("naming the thread: %v", err)
-	}
-}
 
 const operations = "ebpf_file_ops_total"
 
@@ -66,7 +45,7 @@ func TestEverySystemCall(t *testing.T) {
 			e := kerneltest.Run(t, spec)
 			const process = "fifteen-letters" // as long as a name can be
 			want := make(map[string]float64)
-			as(t, process, func() {
+			kerneltest.As(t, process, func() {
 				calls := slices.Sorted(func(yield func(string) bool) {
 					for call := range does() {
 						if !yield(call) {
@@ -120,7 +99,7 @@ func TestRealFiles(t *testing.T) {
 	e := kerneltest.Run(t, Spec())
 	path := t.TempDir() + "/file"
 	for i, name := range []string{"one", "two"} {
-		as(t, name, func() {
+		kerneltest.As(t, name, func() {
 			for range 13 + i {
 				fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDWR, 0o600)
 				if err != nil {
@@ -169,9 +148,9 @@ func TestStormOfNames(t *testing.T) {
 	}{{"as shipped", Spec(), 1024}, {"small", small, 64}} {
 		t.Run(tc.name, func(t *testing.T) {
 			e := kerneltest.Run(t, tc.spec)
-			as(t, "before-storm", func() {
+			kerneltest.As(t, "before-storm", func() {
 				for i := range names {
-					rename(t, fmt.Sprintf("storm-%d", i))
+					kerneltest.Rename(t, fmt.Sprintf("storm-%d", i))
 					unix.RawSyscall(unix.SYS_PREAD64, invalid, 0, 0)
 				}
 			})

@@ -26,7 +26,7 @@ func TestManyNames(t *testing.T) {
 	before := kerneltest.Read(t, e)
 	got := as(t, "name", func() time.Duration {
 		for i := range names {
-			rename(t, fmt.Sprint("name", i))
+			kerneltest.Rename(t, fmt.Sprint("name", i))
 			write(pages[i*each*size : (i+1)*each*size])
 		}
 		return 0

@@ -32,14 +32,14 @@ func as(t *testing.T, name string, f func() time.Duration) usage {
 		block(t)
 		var before, after unix.Rusage
 		// Once for the pages that these calls themselves touch.
-		rename(t, "warming up")
+		kerneltest.Rename(t, "warming up")
 		getrusage(t, &before)
 		getrusage(t, &after)
-		rename(t, name)
+		kerneltest.Rename(t, name)
 		getrusage(t, &before)
 		touching := f()
 		getrusage(t, &after)
-		rename(t, "is done")
+		kerneltest.Rename(t, "is done")
 		done <- usage{uint64(after.Minflt - before.Minflt), uint64(after.Majflt - before.Majflt), touching}
 	}()
 	return <-done
@@ -55,13 +55,6 @@ func block(t *testing.T) {
 	}
 	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &all, nil); err != nil {
 		t.Error("blocking signals:", err)
-	}
-}
-
-func rename(t *testing.T, name string) {
-	raw := append([]byte(name), 0)
-	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&raw[0])), 0, 0, 0); err != nil {
-		t.Error("naming a thread:", err)
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -28,12 +27,9 @@ func fault(t *testing.T, cpu, pages int) {
 	if err := unix.Madvise(fresh, unix.MADV_NOHUGEPAGE); err != nil {
 		t.Fatal(err)
 	}
-	name := []byte("pinned-faulter\x00")
 	var threads kerneltest.Threads
 	threads.Go(t, cpu, func() {
-		if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
-			t.Errorf("naming the thread: %v", err)
-		}
+		kerneltest.Rename(t, "pinned-faulter")
 		for at := 0; at < size; at += os.Getpagesize() {
 			fresh[at] = 1
 		}

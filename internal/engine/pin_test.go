@@ -6,16 +6,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/cilium/ebpf/pin"
-	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
@@ -47,22 +44,10 @@ func leave(t *testing.T, cfg engine.Config, during func(*engine.Engine)) {
 	}
 }
 
-// reads makes the calling thread read so often, by the name "pinned-reader".
+// reads reads so often by the name "pinned-reader".
 func reads(t *testing.T, n int) {
 	t.Helper()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the name
-		name := []byte("pinned-reader\x00")
-		if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&name[0])), 0, 0, 0); err != nil {
-			t.Errorf("naming the thread: %v", err)
-		}
-		for range n {
-			unix.RawSyscall(unix.SYS_READ, ^uintptr(0), 0, 0)
-		}
-	}()
-	<-done
+	kerneltest.ReadAs(t, "pinned-reader", n)
 }
 
 // hasRead is how often collector fileops says that it did.

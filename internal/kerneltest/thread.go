@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -52,4 +53,34 @@ func bind(cpu int) error {
 	var set unix.CPUSet
 	set.Set(cpu)
 	return unix.SchedSetaffinity(0, &set)
+}
+
+// Rename gives the calling thread a name.
+func Rename(t testing.TB, name string) {
+	raw := append([]byte(name), 0)
+	if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(&raw[0])), 0, 0, 0); err != nil {
+		t.Errorf("naming the thread: %v", err)
+	}
+}
+
+// As runs f on a thread of its own with that name, and waits for it.
+func As(t testing.TB, name string, f func()) {
+	t.Helper()
+	var threads Threads
+	threads.Go(t, -1, func() {
+		Rename(t, name)
+		f()
+	})
+	threads.Wait()
+}
+
+// ReadAs makes so many system calls that read, by a thread with that name. They
+// read nothing.
+func ReadAs(t testing.TB, name string, n int) {
+	t.Helper()
+	As(t, name, func() {
+		for range n {
+			unix.RawSyscall(unix.SYS_READ, ^uintptr(0), 0, 0)
+		}
+	})
 }
