@@ -79,14 +79,9 @@ func scrape(ctx context.Context, machine *kernel.Machine) (*Scrape, error) {
 	return s, nil
 }
 
-// write hands families to the registry and writes what it gathers, as the
-// server does.
-func write(found []metric.Family, format expfmt.Format) error {
-	registry := prometheus.NewRegistry()
-	if err := registry.Register(families(found)); err != nil {
-		return err
-	}
-	gathered, err := registry.Gather()
+// write gathers families and writes them, as the server does.
+func write(found metric.Families, format expfmt.Format) error {
+	gathered, err := prometheus.Gatherers{found}.Gather()
 	if err != nil {
 		return err
 	}
@@ -98,9 +93,3 @@ func write(found []metric.Family, format expfmt.Format) error {
 	}
 	return nil
 }
-
-type families []metric.Family
-
-func (families) Describe(chan<- *prometheus.Desc) {}
-
-func (f families) Collect(ch chan<- prometheus.Metric) { metric.Collect(f, ch) }

@@ -2,11 +2,7 @@
 
 package metric
 
-import (
-	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
-	"google.golang.org/protobuf/types/known/timestamppb"
-)
+import dto "github.com/prometheus/client_model/go"
 
 // Linear is a histogram of small whole numbers, one bucket for each. It has
 // only the classic form: the buckets of a native histogram grow by a factor,
@@ -49,23 +45,11 @@ func (l *Linear) buckets() []*dto.Bucket {
 	return buckets
 }
 
-// linear hands a Linear to client_golang.
-type linear struct {
-	desc    *prometheus.Desc
-	labels  []string
-	hist    *Linear
-	created *timestamppb.Timestamp
-}
-
-func (l *linear) Desc() *prometheus.Desc { return l.desc }
-
-func (l *linear) Write(out *dto.Metric) error {
-	out.Label = prometheus.MakeLabelPairs(l.desc, l.labels)
-	out.Histogram = &dto.Histogram{
-		SampleCount:      new(l.hist.Count()),
-		SampleSum:        new(float64(l.hist.Sum())),
-		CreatedTimestamp: l.created,
-		Bucket:           l.hist.buckets(),
+// gather writes a Linear as a classic histogram.
+func (l *Linear) gather() *dto.Histogram {
+	return &dto.Histogram{
+		SampleCount: new(l.Count()),
+		SampleSum:   new(float64(l.Sum())),
+		Bucket:      l.buckets(),
 	}
-	return nil
 }

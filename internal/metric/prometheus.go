@@ -11,66 +11,115 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/model"
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Collect hands families to client_golang, as the Collect of a
-// [prometheus.Collector] does. A family that cannot be right is handed over as
-// an error that names it, and none of its samples; the others are unaffected.
-// The histograms are read until the registry has gathered, not only here.
-func Collect(families []Family, ch chan<- prometheus.Metric) {
-	for i := range families {
-		metrics, err := families[i].metrics()
-		if err != nil {
-			err = fmt.Errorf("family %s: %w", families[i].Name, err)
-			ch <- prometheus.NewInvalidMetric(prometheus.NewInvalidDesc(err), err)
+// Families are families as client_golang gathers them. Nothing is copied that
+// need not be: what was gathered reads the families until it has been written.
+// [prometheus.Gatherers] checks families against each other.
+type Families []Family
+
+// Gather implements [prometheus.Gatherer]. A family that cannot be right is left
+// out, with all its samples and an error that names it; the others are gathered.
+func (fs Families) Gather() ([]*dto.MetricFamily, error) {
+	gathered := make([]*dto.MetricFamily, 0, len(fs))
+	var wrong prometheus.MultiError
+	for i := range fs {
+		if err := fs[i].check(); err != nil {
+			wrong.Append(fmt.Errorf("family %s: %w", fs[i].Name, err))
 			continue
 		}
-		for _, m := range metrics {
-			ch <- m
-		}
+		gathered = append(gathered, fs[i].gather())
 	}
+	return gathered, wrong.MaybeUnwrap()
 }
 
-func (f *Family) metrics() ([]prometheus.Metric, error) {
-	if err := f.check(); err != nil {
-		return nil, err
-	}
-	desc := prometheus.NewDesc(f.Name, f.Help, f.Labels, nil)
+// types are the families' types as client_golang names them.
+var types = map[Type]dto.MetricType{
+	Counter:   dto.MetricType_COUNTER,
+	Gauge:     dto.MetricType_GAUGE,
+	Histogram: dto.MetricType_HISTOGRAM,
+}
+
+// gather makes what client_golang writes of a family, in few allocations: a
+// scrape of everything makes hundreds of samples.
+func (f *Family) gather() *dto.MetricFamily {
 	var created *timestamppb.Timestamp
 	if !f.Created.IsZero() {
 		created = timestamppb.New(f.Created)
 	}
-	metrics := make([]prometheus.Metric, len(f.Samples))
-	for i, s := range f.Samples {
-		var err error
-		switch {
-		case f.Type == Histogram && s.Linear != nil:
-			metrics[i] = &linear{desc: desc, labels: s.Labels, hist: s.Linear, created: created}
-		case f.Type == Histogram:
-			metrics[i] = &histogram{desc: desc, labels: s.Labels, hist: s.Hist, created: created}
-		case f.Type == Gauge:
-			metrics[i], err = prometheus.NewConstMetric(desc, prometheus.GaugeValue, s.Value, s.Labels...)
-		case created == nil:
-			metrics[i], err = prometheus.NewConstMetric(desc, prometheus.CounterValue, s.Value, s.Labels...)
-		default:
-			metrics[i], err = prometheus.NewConstMetricWithCreatedTimestamp(
-				desc, prometheus.CounterValue, s.Value, f.Created, s.Labels...)
-		}
-		if err != nil {
-			return nil, err
-		}
+	order := f.labelOrder()
+	var (
+		samples  = make([]dto.Metric, len(f.Samples))
+		metrics  = make([]*dto.Metric, len(f.Samples))
+		pairs    = make([]dto.LabelPair, len(f.Samples)*len(order))
+		pointers = make([]*dto.LabelPair, len(pairs))
+		counters []dto.Counter
+		gauges   []dto.Gauge
+	)
+	switch f.Type {
+	case Counter:
+		counters = make([]dto.Counter, len(f.Samples))
+	case Gauge:
+		gauges = make([]dto.Gauge, len(f.Samples))
 	}
-	return metrics, nil
+	for i := range f.Samples {
+		s, m := &f.Samples[i], &samples[i]
+		for j, label := range order {
+			at := i*len(order) + j
+			pairs[at].Name, pairs[at].Value = &f.Labels[label], &s.Labels[label]
+			pointers[at] = &pairs[at]
+		}
+		m.Label = pointers[i*len(order):][:len(order):len(order)]
+		switch f.Type {
+		case Counter:
+			m.Counter = &counters[i]
+			m.Counter.Value, m.Counter.CreatedTimestamp = &s.Value, created
+		case Gauge:
+			m.Gauge = &gauges[i]
+			m.Gauge.Value = &s.Value
+		case Histogram:
+			if s.Linear != nil {
+				m.Histogram = s.Linear.gather()
+			} else {
+				m.Histogram = s.Hist.gather()
+			}
+			m.Histogram.CreatedTimestamp = created
+		}
+		metrics[i] = m
+	}
+	return &dto.MetricFamily{Name: &f.Name, Help: &f.Help, Type: types[f.Type].Enum(), Metric: metrics}
 }
 
-// check finds what client_golang would refuse only sample by sample, which
-// would leave a family of some of its samples.
+// labelOrder are the indices of the labels, ascending by name.
+func (f *Family) labelOrder() []int {
+	order := make([]int, len(f.Labels))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return strings.Compare(f.Labels[a], f.Labels[b]) })
+	return order
+}
+
+// check finds what would be refused only sample by sample, which would leave a
+// family of some of its samples.
 func (f *Family) check() error {
-	if f.Type < Counter || f.Type > Histogram {
+	if _, ok := types[f.Type]; !ok {
 		return fmt.Errorf("no type has the number %d", f.Type)
 	}
-	if f.Type == Histogram && slices.Contains(f.Labels, "le") {
+	if !model.LegacyValidation.IsValidMetricName(f.Name) {
+		return fmt.Errorf("%q is no name of a metric", f.Name)
+	}
+	for i, label := range f.Labels {
+		if !model.LegacyValidation.IsValidLabelName(label) || strings.HasPrefix(label, model.ReservedLabelPrefix) {
+			return fmt.Errorf("%q is no name of a label", label)
+		}
+		if slices.Contains(f.Labels[:i], label) {
+			return fmt.Errorf("two labels have the name %q", label)
+		}
+	}
+	if f.Type == Histogram && slices.Contains(f.Labels, model.BucketLabel) {
 		return errors.New("a histogram has no label le of its own")
 	}
 	seen := make(map[string]struct{}, len(f.Samples))
@@ -95,32 +144,20 @@ func (f *Family) check() error {
 	return nil
 }
 
-// histogram writes a Hist twice, as the classic and the native histogram of
-// the same counts. Which of them a scraper sees is its choice of format.
-type histogram struct {
-	desc    *prometheus.Desc
-	labels  []string
-	hist    *Hist
-	created *timestamppb.Timestamp
-}
-
-func (h *histogram) Desc() *prometheus.Desc { return h.desc }
-
-func (h *histogram) Write(out *dto.Metric) error {
-	spans, deltas := h.hist.native()
-	out.Label = prometheus.MakeLabelPairs(h.desc, h.labels)
-	out.Histogram = &dto.Histogram{
-		SampleCount:      new(h.hist.Count()),
-		SampleSum:        new(h.hist.sum()),
-		CreatedTimestamp: h.created,
-		Bucket:           h.hist.buckets(),
-		Schema:           new(int32(nativeSchema)),
-		ZeroThreshold:    new(zeroThreshold),
-		ZeroCount:        new(h.hist.Slots[0]),
-		PositiveSpan:     spans,
-		PositiveDelta:    deltas,
+// gather writes a Hist twice, as the classic and the native histogram of the
+// same counts. Which of them a scraper sees is its choice of format.
+func (h *Hist) gather() *dto.Histogram {
+	spans, deltas := h.native()
+	return &dto.Histogram{
+		SampleCount:   new(h.Count()),
+		SampleSum:     new(h.sum()),
+		Bucket:        h.buckets(),
+		Schema:        new(int32(nativeSchema)),
+		ZeroThreshold: new(zeroThreshold),
+		ZeroCount:     &h.Slots[0],
+		PositiveSpan:  spans,
+		PositiveDelta: deltas,
 	}
-	return nil
 }
 
 const (

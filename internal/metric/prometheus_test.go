@@ -20,25 +20,9 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// collector serves families that never change.
-type collector []Family
-
-func (collector) Describe(chan<- *prometheus.Desc) {}
-
-func (c collector) Collect(ch chan<- prometheus.Metric) { Collect(c, ch) }
-
-func registry(t testing.TB, families []Family) *prometheus.Registry {
-	t.Helper()
-	r := prometheus.NewPedanticRegistry()
-	if err := r.Register(collector(families)); err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 func gather(t testing.TB, families ...Family) []*dto.MetricFamily {
 	t.Helper()
-	got, err := registry(t, families).Gather()
+	got, err := prometheus.Gatherers{Families(families)}.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -251,20 +235,14 @@ func TestNativeAsClientGolang(t *testing.T) {
 			reference.Observe(float64(v))
 		}
 	}
-	var got, want dto.Metric
+	var want dto.Metric
 	if err := reference.Write(&want); err != nil {
 		t.Fatal(err)
 	}
-	families, err := (&Family{Name: "h", Type: Histogram, Samples: []Sample{{Hist: observe(Microseconds, values...)}}}).metrics()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := families[0].Write(&got); err != nil {
-		t.Fatal(err)
-	}
+	got := gather(t, Family{Name: "h", Type: Histogram, Samples: []Sample{{Hist: observe(Microseconds, values...)}}})[0].Metric[0]
 	want.Histogram.SampleSum = got.Histogram.SampleSum // +Inf there
 	want.Histogram.CreatedTimestamp = nil              // unknown here
-	if !proto.Equal(&got, &want) {
+	if !proto.Equal(got, &want) {
 		t.Errorf("got:\n%s\nwant:\n%s", got.String(), want.String())
 	}
 }
@@ -315,19 +293,27 @@ func TestWrongFamily(t *testing.T) {
 			Family{Samples: []Sample{{Value: 1}}},
 			`family bad: no type has the number 0`,
 		},
+		"bad label name": {
+			Family{Type: Gauge, Labels: []string{"a-b"}, Samples: []Sample{{Labels: []string{"x"}}}},
+			`family bad: "a-b" is no name of a label`,
+		},
+		"reserved label name": {
+			Family{Type: Gauge, Labels: []string{"__name__"}, Samples: []Sample{{Labels: []string{"x"}}}},
+			`family bad: "__name__" is no name of a label`,
+		},
 		"label name": {
 			Family{Type: Gauge, Labels: []string{"a", "a"}, Samples: []Sample{{Labels: []string{"x", "y"}}}},
-			`duplicate label names`,
+			`family bad: two labels have the name "a"`,
 		},
 		"label name of a histogram": {
 			Family{Type: Histogram, Labels: []string{"a", "a"}, Samples: []Sample{{Labels: []string{"x", "y"}, Hist: hist}}},
-			`duplicate label names`,
+			`family bad: two labels have the name "a"`,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.family.Name = "bad"
 			families := append([]Family{c.family}, examples()...)
-			got, err := registry(t, families).Gather()
+			got, err := prometheus.Gatherers{Families(families)}.Gather()
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error is %v, want %s", err, c.want)
 			}
@@ -358,11 +344,8 @@ func BenchmarkScrape(b *testing.B) {
 	for i := range 400 {
 		calls.Samples = append(calls.Samples, Sample{Labels: []string{fmt.Sprint("sys_", i)}, Value: float64(i)})
 	}
-	r := registry(b, []Family{latency, calls})
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := r.Gather(); err != nil {
-			b.Fatal(err)
-		}
+		gather(b, latency, calls)
 	}
 }

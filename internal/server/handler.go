@@ -33,14 +33,14 @@ func checkPath(telemetry string) error {
 // handler answers the requests of an address: for the one collector if it is
 // not "", for all otherwise.
 func (s *Server) handler(only string) http.Handler {
-	metrics := s.limit(&metricsHandler{server: s, only: only})
+	metrics := s.limit(compress(&metricsHandler{server: s, only: only}))
 	if s.cfg.Own != nil {
 		metrics = promhttp.InstrumentMetricHandler(s.cfg.Own, metrics)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+s.cfg.TelemetryPath, metrics)
 	mux.Handle("GET "+homePath+"{$}", &landingPage{server: s, only: only})
-	mux.Handle("GET "+distributionsPath, s.limit(&distributionsPage{server: s, only: only}))
+	mux.Handle("GET "+distributionsPath, s.limit(compress(&distributionsPage{server: s, only: only})))
 	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "kernscope is healthy.")
 	})

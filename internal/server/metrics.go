@@ -35,7 +35,7 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, err.Error())
 		return
 	}
-	var found families
+	var found metric.Families
 	if len(names) > 0 {
 		found, err = cfg.Source(r.Context(), names)
 		if err != nil {
@@ -46,21 +46,24 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(found)
+	// Gathered first, so that a family of the collectors cannot be crowded out
+	// by one of the exporter's own.
+	gatherers := prometheus.Gatherers{found}
 	options := promhttp.HandlerOpts{
 		// A family that is wrong is missing, and the others are served.
 		ErrorHandling:     promhttp.ContinueOnError,
 		ErrorLog:          &scrapeLog{logger: cfg.Logger, request: r},
 		EnableOpenMetrics: true,
+		// Both are done around it.
+		DisableCompression: true,
 	}
 	if cfg.Own != nil {
 		options.Registry = cfg.Own
 	}
 	if cfg.Own != nil && h.only == "" {
-		registry.MustRegister(cfg.Own)
+		gatherers = append(gatherers, cfg.Own)
 	}
-	promhttp.HandlerFor(registry, options).ServeHTTP(w, r)
+	promhttp.HandlerFor(gatherers, options).ServeHTTP(w, r)
 }
 
 // choose picks from the served collectors by the parameters of a scrape:
@@ -83,14 +86,6 @@ func choose(served []string, query url.Values) ([]string, error) {
 		return len(wanted) > 0 && !slices.Contains(wanted, name) || slices.Contains(unwanted, name)
 	}), nil
 }
-
-// families are what one scrape found. The registry does not know in advance
-// which they will be.
-type families []metric.Family
-
-func (families) Describe(chan<- *prometheus.Desc) {}
-
-func (f families) Collect(ch chan<- prometheus.Metric) { metric.Collect(f, ch) }
 
 // scrapeLog writes what goes wrong in one scrape, each error on a line.
 type scrapeLog struct {

@@ -17,9 +17,7 @@ import (
 // no timestamps. A family that cannot be right is left out, with an error that
 // names it; the text of the others is good all the same.
 func Encode(families []metric.Family) ([]byte, error) {
-	registry := prometheus.NewRegistry()
-	registry.MustRegister(found(families))
-	gathered, wrong := registry.Gather()
+	gathered, wrong := prometheus.Gatherers{metric.Families(families)}.Gather()
 	var text bytes.Buffer
 	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
 	for _, family := range gathered {
@@ -31,10 +29,3 @@ func Encode(families []metric.Family) ([]byte, error) {
 	}
 	return text.Bytes(), wrong
 }
-
-// found are families. The registry does not know in advance which they will be.
-type found []metric.Family
-
-func (found) Describe(chan<- *prometheus.Desc) {}
-
-func (f found) Collect(ch chan<- prometheus.Metric) { metric.Collect(f, ch) }

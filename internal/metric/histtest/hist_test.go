@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf"
-	"github.com/prometheus/client_golang/prometheus"
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/kernscope/kernscope/internal/kerneltest"
@@ -55,17 +54,15 @@ func run(t *testing.T, p *ebpf.Program, v uint64) uint32 {
 // exposition returns what a scraper gets for counts in the slots of a unit.
 func exposition(t *testing.T, u metric.Unit, slots []uint64, sum uint64) *dto.Histogram {
 	t.Helper()
-	ch := make(chan prometheus.Metric, 1)
-	metric.Collect([]metric.Family{{
+	families, err := metric.Families{{
 		Name:    "h",
 		Type:    metric.Histogram,
 		Samples: []metric.Sample{{Hist: &metric.Hist{Layout: metric.NewLayout(u), Slots: slots, Sum: sum}}},
-	}}, ch)
-	var out dto.Metric
-	if err := (<-ch).Write(&out); err != nil {
+	}}.Gather()
+	if err != nil {
 		t.Fatal(err)
 	}
-	return out.Histogram
+	return families[0].Metric[0].Histogram
 }
 
 // atMost says whether v ns <= unit * 2^(eighths/8), exactly, by comparing the
