@@ -3,9 +3,11 @@
 package memory
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"sync"
@@ -25,21 +27,25 @@ type vmstat struct {
 }
 
 // readVmstat reads a file like /proc/vmstat.
-func readVmstat(file string) (vmstat, error) {
-	text, err := os.ReadFile(file)
+func readVmstat(path string) (vmstat, error) {
+	file, err := os.Open(path)
 	if err != nil {
 		return vmstat{}, err
 	}
-	return parseVmstat(text)
+	defer file.Close()
+	return parseVmstat(file)
 }
 
 // parseVmstat sums the lines "name count" that we know. That one is missing is
 // an error: a kernel without CONFIG_VM_EVENT_COUNTERS has none of them.
-func parseVmstat(text []byte) (vmstat, error) {
+func parseVmstat(text io.Reader) (vmstat, error) {
 	var v vmstat
 	seen := make(map[*uint64]bool)
-	for line := range bytes.Lines(text) {
-		name, count, _ := bytes.Cut(bytes.TrimSpace(line), []byte(" "))
+	// The kernel sums over the CPUs at every call, which yields a page at most:
+	// as much as a scanner asks for.
+	lines := bufio.NewScanner(text)
+	for lines.Scan() {
+		name, count, _ := bytes.Cut(lines.Bytes(), []byte(" "))
 		var sum *uint64
 		switch {
 		case string(name) == "pgfault":
@@ -57,6 +63,9 @@ func parseVmstat(text []byte) (vmstat, error) {
 		}
 		*sum += n
 		seen[sum] = true
+	}
+	if err := lines.Err(); err != nil {
+		return vmstat{}, err
 	}
 	if len(seen) < 3 {
 		return vmstat{}, fmt.Errorf("no pgfault, pgmajfault or pgalloc: the kernel lacks CONFIG_VM_EVENT_COUNTERS")

@@ -20,7 +20,7 @@ pgmajfault 12
 pgmajfault_s 99
 nr_unstable 0
 `
-	got, err := parseVmstat([]byte(text))
+	got, err := parseVmstat(strings.NewReader(text))
 	if want := (vmstat{faults: 1<<64 - 1, major: 12, allocated: 4321}); got != want || err != nil {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
 	}
@@ -29,7 +29,7 @@ nr_unstable 0
 		"pgfault 1\npgmajfault x\npgalloc_a 1\n": "parsing pgmajfault",
 		"":                                       "CONFIG_VM_EVENT_COUNTERS",
 	} {
-		if _, err := parseVmstat([]byte(bad)); err == nil || !strings.Contains(err.Error(), complaint) {
+		if _, err := parseVmstat(strings.NewReader(bad)); err == nil || !strings.Contains(err.Error(), complaint) {
 			t.Errorf("%q: error %v, want %q", bad, err, complaint)
 		}
 	}

@@ -17,16 +17,22 @@ type ownMetrics struct {
 }
 
 func (o *ownMetrics) put(typ metric.Type, name, help string, value float64, labels ...string) {
-	names, values := make([]string, 0, len(labels)/2), make([]string, 0, len(labels)/2)
-	for i := 0; i < len(labels); i += 2 {
-		names, values = append(names, labels[i]), append(values, labels[i+1])
-	}
 	at := slices.IndexFunc(o.list, func(f metric.Family) bool { return f.Name == name })
 	if at < 0 {
 		at = len(o.list)
-		o.list = append(o.list, metric.Family{Name: name, Help: help, Type: typ, Labels: names})
+		o.list = append(o.list, metric.Family{Name: name, Help: help, Type: typ, Labels: every2nd(labels)})
 	}
-	o.list[at].Samples = append(o.list[at].Samples, metric.Sample{Labels: values, Value: value})
+	o.list[at].Samples = append(o.list[at].Samples, metric.Sample{Labels: every2nd(labels[1:]), Value: value})
+}
+
+// every2nd are the names, or from the second on the values, of labels that
+// stand in turn.
+func every2nd(labels []string) []string {
+	list := make([]string, 0, (len(labels)+1)/2)
+	for i := 0; i < len(labels); i += 2 {
+		list = append(list, labels[i])
+	}
+	return list
 }
 
 // merge adds what was said of another collector.

@@ -165,7 +165,7 @@ func (t *table) take(key []byte) ([]uint64, error) {
 	if err != nil {
 		return nil, fmt.Errorf("giving up a row of %v: %w", t.m, err)
 	}
-	return t.merge(decode(value)), nil
+	return t.merge(t.decode(value)), nil
 }
 
 // put sets a row that no program adds to: one CPU's copy has it all.

@@ -205,6 +205,9 @@ func empty(words []uint64) bool {
 // sumEqual adds up samples with the same labels: different keys may have one
 // name, such as a device's old and new number after it was replugged.
 func sumEqual(samples []metric.Sample) []metric.Sample {
+	if len(samples) < 2 {
+		return samples
+	}
 	at := make(map[string]int, len(samples))
 	kept := samples[:0]
 	for _, s := range samples {

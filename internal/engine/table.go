@@ -40,6 +40,8 @@ type table struct {
 	keys   reflect.Value
 	values any
 	flat   []uint64
+
+	copies []uint64 // what decode decoded last
 }
 
 func newTable(m *ebpf.Map) (*table, error) {
@@ -89,7 +91,7 @@ func (t *table) indexed() ([]row, error) {
 		if err != nil {
 			return nil, fmt.Errorf("reading element %d of %v: %w", i, t.m, err)
 		}
-		rows = append(rows, row{key, t.merge(decode(value))})
+		rows = append(rows, row{key, t.merge(t.decode(value))})
 	}
 	return rows, nil
 }
@@ -133,7 +135,7 @@ func (t *table) batchedBy() ([]row, error) {
 		for i := range n {
 			value := t.flat[i*t.words*t.cpus:][:t.words*t.cpus]
 			if !t.perCPU {
-				value = decode(reflect.ValueOf(t.values).Index(i).Bytes())
+				value = t.decode(reflect.ValueOf(t.values).Index(i).Bytes())
 			}
 			rows = append(rows, row{bytes.Clone(t.keys.Index(i).Bytes()), t.merge(value)})
 		}
@@ -154,12 +156,13 @@ func (t *table) merge(copies []uint64) []uint64 {
 	return words
 }
 
-func decode(value []byte) []uint64 {
-	words := make([]uint64, len(value)/8)
-	for i := range words {
-		words[i] = binary.NativeEndian.Uint64(value[8*i:])
+// decode yields the counters of a value, until the next one is decoded.
+func (t *table) decode(value []byte) []uint64 {
+	t.copies = t.copies[:0]
+	for ; len(value) > 0; value = value[8:] {
+		t.copies = append(t.copies, binary.NativeEndian.Uint64(value))
 	}
-	return words
+	return t.copies
 }
 
 func isHash(t ebpf.MapType) bool {
