@@ -39,6 +39,7 @@ type action = func(context.Context, environment) error
 type addCommand func(*kingpin.Application, *collectorFlags) (string, action)
 
 func main() {
+	frugal()
 	// SIGINT and SIGTERM end the program in order; a second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

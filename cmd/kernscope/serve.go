@@ -123,6 +123,9 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
+	if err := shedStart(); err != nil {
+		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
+	}
 	s.Ready()
 	notify(env.logger, daemon.SdNotifyReady)
 	go watchdog(ctx, pause, env.logger, func(ctx context.Context) error {

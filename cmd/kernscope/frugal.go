@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// frugal fits Go's runtime to a small program that others leave running: its
+// defaults trade memory, and threads of the garbage collector, for a throughput
+// that a scrape every few seconds has no use for. GOMAXPROCS and GOGC overrule it.
+func frugal() {
+	runtime.MemProfileRate = 0 // nobody reads that profile
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(1) // each has caches of its own, and wakes workers on the others
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(50) // the heap is collected from 2 MiB on, not from 4
+	}
+}
+
+// shedStart lets go of the program's own pages once it has started. Most of
+// them hold what loads and attaches programs, and would stay mapped, which
+// keeps the kernel from reusing their memory. What serving needs comes back
+// from the page cache when it is needed.
+func shedStart() error {
+	program, err := os.Readlink("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	return shed(program)
+}
+
+// shed unmaps the pages of a file in this process (MADV_DONTNEED of madvise(2)),
+// of mappings that are read only and equal the file: one that has pages of its
+// own, such as a debugger's breakpoints, would lose them.
+func shed(file string) error {
+	smaps, err := os.ReadFile("/proc/self/smaps")
+	if err != nil {
+		return err
+	}
+	var begin, end uintptr // of the mapping whose lines follow, if it is one to look at
+	var errs []error
+	for lines := bufio.NewScanner(bytes.NewReader(smaps)); lines.Scan(); {
+		line := lines.Text()
+		fields := strings.Fields(line)
+		switch {
+		case len(fields) >= 5 && strings.Contains(fields[0], "-"):
+			begin, end = 0, 0
+			if strings.HasSuffix(line, " "+file) && !strings.Contains(fields[1], "w") {
+				if _, err := fmt.Sscanf(fields[0], "%x-%x", &begin, &end); err != nil {
+					errs = append(errs, fmt.Errorf("reading %q: %w", line, err))
+				}
+			}
+		case begin != end && strings.HasPrefix(line, "Anonymous:") && fields[1] == "0":
+			if _, _, errno := unix.Syscall(unix.SYS_MADVISE, begin, end-begin, unix.MADV_DONTNEED); errno != 0 {
+				errs = append(errs, fmt.Errorf("unmapping %x-%x: %w", begin, end, errno))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
