@@ -37,6 +37,7 @@ struct cachestat_counts {
 struct cachestat_read {
 	__u64 file;
 	__u64 index; /* where the latest batch of pages began */
+	__u64 end; /* of the pages that the file had from there on */
 	__u64 last;
 	__u64 calls; /* the task's read calls before this one */
 	__u64 due; /* pages that are hits unless this read still adds them */
@@ -320,13 +321,38 @@ int cachestat_read_end_old(void *ctx)
 	return cachestat_end(ctx);
 }
 
+/* The pages that are due: those that have a mark by now were brought in. */
+static __always_inline void cachestat_settle(struct cachestat_counts *counts,
+					     struct cachestat_read *read)
+{
+	struct cachestat_range range = {read->file, read->index, read->end - read->index};
+	__u64 misses;
+
+	if (!read->due)
+		return;
+	misses = cachestat_take(&range, CACHESTAT_LONGEST);
+	if (misses > read->due)
+		misses = read->due;
+	read->due -= misses;
+	__sync_fetch_and_add(&counts->misses, misses);
+}
+
+/* The same when the read is over: what still has no mark was there. */
+static __always_inline void cachestat_finish(struct cachestat_counts *counts,
+					     struct cachestat_read *read)
+{
+	cachestat_settle(counts, read);
+	__sync_fetch_and_add(&counts->hits, read->due);
+	read->due = 0;
+}
+
 /*
  * The tracepoint fires for every batch of pages that a read has found or
  * brought in, with what is left of its range. A batch whose last page had to
  * be waited for is not reported: if it is a read's first, its pages are not
  * counted. At the first report, pages without a mark are hits if they are
- * there, and misses to be if not; which is known when the same read reports
- * them with a mark, or the task has moved on.
+ * there, and misses to be if not; which is known when they get a mark before
+ * the same read reports again, or the task moves on.
  */
 SEC("tp_btf/mm_filemap_get_pages")
 int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long index,
@@ -348,20 +374,18 @@ int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long i
 		__sync_fetch_and_add(&losses.task_table_full, 1);
 		return 0;
 	}
-	misses = cachestat_take(&range, CACHESTAT_LONGEST);
 	if (read->file == range.file && read->last == last && read->index < index &&
 	    read->calls == calls) {
+		cachestat_settle(counts, read);
 		read->index = index;
-		if (misses > read->due)
-			misses = read->due;
-		read->due -= misses;
-		__sync_fetch_and_add(&counts->misses, misses);
 		return 0;
 	}
-	__sync_fetch_and_add(&counts->hits, read->due);
+	cachestat_finish(counts, read);
+	misses = cachestat_take(&range, CACHESTAT_LONGEST);
 	__sync_fetch_and_add(&counts->misses, misses);
 	read->file = range.file;
 	read->index = index;
+	read->end = index + range.count;
 	read->last = last;
 	read->calls = calls;
 	read->due = range.count - misses;
@@ -379,10 +403,8 @@ int BPF_PROG(cachestat_task_exit, struct task_struct *task)
 	struct cachestat_read *read = bpf_task_storage_get(&cachestat_task, task, 0, 0);
 	struct cachestat_counts *counts = cachestat_count();
 
-	if (!read || !counts)
-		return 0;
-	__sync_fetch_and_add(&counts->hits, read->due);
-	read->due = 0;
+	if (read && counts)
+		cachestat_finish(counts, read);
 	return 0;
 }
 

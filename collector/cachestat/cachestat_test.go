@@ -36,13 +36,6 @@ const added = -1
 // names are the counters', in the names of their metrics.
 var names = [4]string{"hits", "misses", "adds", "dirties"}
 
-// shown are the steps that say most of each counter: docs/ACCURACY.md has them.
-var shown = []string{
-	"cold, 997 random preads, readahead", "the same 997 preads again", "cold, changing CPU with every read",
-	"cold, sendfile", "warm, in turns with another file", "writing a new file", "reading what was written",
-	"overwriting clean pages", "cold, reads of 65536 bytes", "warm, reads of 65536 bytes",
-}
-
 // step is a workload with known counts.
 type step struct {
 	name string
@@ -225,28 +218,44 @@ func steps(other *file) []step {
 // can count too much; never too little.
 const attempts = 30
 
-// TestGroundTruth runs every step, by every way that this kernel has to see
-// reads, until each counter was exact once, and fails when one is too low.
+// TestGroundTruth runs every step, on every file system and by every way that
+// this kernel has to see reads, until each counter was exact once, and fails
+// when one is too low.
 func TestGroundTruth(t *testing.T) {
-	dir := diskDir(t)
-	for i, w := range waysHere(t) {
-		t.Run(w.name, func(t *testing.T) {
-			f, other := newFile(t, dir, "file", pages), newFile(t, dir, "other", pages)
-			e := kerneltest.Run(t, w.spec())
-			table := []string{fmt.Sprintf("%-40s %15s %13s %13s %13s  %s", "pages counted (expected)", "hits", "misses", "adds", "dirties", "attempts")}
-			for _, s := range steps(other) {
-				t.Run(s.name, func(t *testing.T) {
-					f.t, other.t = t, t
-					got, want, attempt := s.run(e, f, other, w.unreported)
-					table = append(table, s.row(got, want, attempt))
-					if i == 0 && slices.Contains(shown, s.name) {
-						s.record(t, got, want, w.unreported)
-					}
-				})
+	for _, fs := range filesystems {
+		t.Run(fs.name, func(t *testing.T) {
+			dir := fs.dir(t)
+			for i, w := range waysHere(t) {
+				t.Run(w.name, func(t *testing.T) { groundTruth(t, fs, dir, w, i == 0) })
 			}
-			kerneltest.Read(t, e).Lost(t)
-			t.Log("\n" + strings.Join(table, "\n"))
 		})
+	}
+}
+
+func groundTruth(t *testing.T, fs filesystem, dir string, w way, first bool) {
+	f, other := newFile(t, dir, "file", pages), newFile(t, dir, "other", pages)
+	e := kerneltest.Run(t, w.spec())
+	table := []string{fmt.Sprintf("%-40s %15s %13s %13s %13s  %8s %7s", "pages counted (expected)", "hits", "misses", "adds", "dirties", "attempts", "folio ≤")}
+	smallest, largest := pages, 0
+	for _, s := range steps(other) {
+		t.Run(s.name, func(t *testing.T) {
+			f.t, other.t = t, t
+			got, want, attempt := s.run(e, f, other, w.unreported)
+			folio := f.largestFolio()
+			smallest, largest = min(smallest, folio), max(largest, folio)
+			table = append(table, s.row(got, want)+fmt.Sprintf("  %8d %7d", attempt, folio))
+			if first {
+				s.record(t, fs, got, want, w.unreported)
+			}
+		})
+	}
+	kerneltest.Read(t, e).Lost(t)
+	t.Log("\n" + strings.Join(table, "\n"))
+	if smallest != 1 {
+		t.Errorf("no step had folios of a page only: the largest had %d at least", smallest)
+	}
+	if slices.Contains(fs.large, kerneltest.Kernel()) && largest == 1 {
+		t.Errorf("no step had folios of more than a page, which this kernel has on %s", fs.name)
 	}
 }
 
@@ -291,17 +300,20 @@ func missing(counter int, want counts, unreported int) int {
 }
 
 // row is that of the test's own table.
-func (s *step) row(got, want counts, attempt int) string {
+func (s *step) row(got, want counts) string {
 	row := fmt.Sprintf("%-40s", s.name)
 	for i := range want {
 		row += fmt.Sprintf(" %13s", fmt.Sprintf("%d (%d)", got[i], want[i]))
 	}
-	return row + fmt.Sprintf("  %d", attempt)
+	return row
 }
 
-// record adds the step to docs/ACCURACY.md.
-func (s *step) record(t *testing.T, got, want counts, unreported int) {
+// record adds the step to docs/ACCURACY.md, if it is to be shown.
+func (s *step) record(t *testing.T, fs filesystem, got, want counts, unreported int) {
 	t.Helper()
+	if !slices.Contains(fs.shown, s.name) {
+		return
+	}
 	for i, name := range names {
 		if s.want[i] == 0 {
 			continue
@@ -315,7 +327,7 @@ func (s *step) record(t *testing.T, got, want counts, unreported int) {
 			truth.Why = "The tracepoint, all that this kernel has to see reads by, is silent where a read had to wait for the last page of a batch."
 		}
 		kerneltest.Accuracy(t, kerneltest.Row{
-			Metric: "ebpf_page_cache_" + name + "_total", Workload: s.name, Source: source,
+			Metric: "ebpf_page_cache_" + name + "_total", Workload: fs.name + ": " + s.name, Source: source,
 		}, got[i], truth)
 	}
 }

@@ -4,6 +4,7 @@ package cachestat
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -104,32 +105,123 @@ func (f *file) mapped(beyond int, do func(data []byte)) {
 	do(data)
 }
 
-// diskDir is a folder whose files have a page cache with a disk behind it: the
-// test's own, or where that is in memory, one on a loop device.
-func diskDir(t *testing.T) string {
+// filesystem is a kind whose files have a page cache with a disk behind it.
+type filesystem struct {
+	name string
+	mkfs []string
+	// large are the kernels of the matrix that read ahead into folios of
+	// several pages here; the others have one folio for a page.
+	large []string
+	// shown are the steps that docs/ACCURACY.md has.
+	shown []string
+}
+
+var filesystems = []filesystem{
+	{"ext4", []string{"mkfs.ext4", "-q", "-b", fmt.Sprint(pageSize)}, []string{"7.x"}, []string{
+		"cold, 997 random preads, readahead", "the same 997 preads again", "cold, changing CPU with every read",
+		"cold, sendfile", "warm, in turns with another file", "writing a new file", "reading what was written",
+		"overwriting clean pages", "cold, reads of 65536 bytes", "warm, reads of 65536 bytes", "cold, mmap",
+	}},
+	// Without what older kernels do not know.
+	{"xfs", []string{"mkfs.xfs", "-q", "-i", "nrext64=0"}, []string{"6.1", "6.12", "7.x"}, []string{
+		"cold, 997 random preads, no readahead", "cold, reads of 65536 bytes", "warm, reads of 65536 bytes",
+		"writing a new file", "overwriting clean pages",
+	}},
+	{"btrfs", []string{"mkfs.btrfs", "-q"}, []string{"7.x"}, []string{"cold, reads of 65536 bytes", "warm, reads of 65536 bytes"}},
+}
+
+// dir is a folder there: the test's own if that is on a disk, else one on a loop
+// device whose file is in memory, since one on a disk would be cached as well.
+func (fs filesystem) dir(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
+	var here unix.Statfs_t
+	if err := unix.Statfs(dir, &here); err != nil {
 		t.Fatal(err)
 	}
-	if fs.Type == unix.EXT4_SUPER_MAGIC {
+	if fs.name == "ext4" && here.Type == unix.EXT4_SUPER_MAGIC {
 		return dir
 	}
-	// Not on an ext4 of the machine, whose cache the loop device would fill too.
-	if fs.Type != unix.TMPFS_MAGIC {
-		t.Fatalf("%s is neither on ext4 nor in memory", dir)
+	if here.Type != unix.TMPFS_MAGIC {
+		mount(t, dir, "-t", "tmpfs", "tmpfs")
 	}
 	image, root := filepath.Join(dir, "image"), filepath.Join(dir, "root")
-	run(t, "truncate", "-s", "256M", image)
-	run(t, "mkfs.ext4", "-q", "-b", fmt.Sprint(pageSize), image)
+	run(t, "truncate", "-s", "512M", image)
+	run(t, append(fs.mkfs, image)...)
 	run(t, "mkdir", root)
-	for _, module := range []string{"loop", "ext4"} {
+	for _, module := range []string{"loop", fs.name} {
 		exec.Command("modprobe", module).Run() // or built in: mount says so
 	}
-	run(t, "mount", "-o", "loop", image, root)
-	t.Cleanup(func() { run(t, "umount", "-l", root) })
+	mount(t, root, "-o", "loop", image)
 	return root
+}
+
+func mount(t *testing.T, at string, what ...string) {
+	t.Helper()
+	run(t, append(append([]string{"mount"}, what...), at)...)
+	t.Cleanup(func() { run(t, "umount", "-l", at) })
+}
+
+// largestFolio is how many pages it has, of those that are cached of the file:
+// the flags of compound pages in /proc/kpageflags
+// (Documentation/admin-guide/mm/pagemap.rst).
+func (f *file) largestFolio() (largest int) {
+	f.t.Helper()
+	const present, numbers, head, tail = 1 << 63, 1<<55 - 1, 1 << 15, 1 << 16
+	f.mapped(0, func(data []byte) {
+		cached := make([]byte, len(data)/pageSize)
+		if _, _, errno := unix.Syscall(unix.SYS_MINCORE, addr(data), uintptr(len(data)), addr(cached)); errno != 0 {
+			f.t.Fatal("mincore:", errno)
+		}
+		// A fault on a cached page is not to bring in others.
+		if err := unix.Madvise(data, unix.MADV_RANDOM); err != nil {
+			f.t.Fatal("madvise:", err)
+		}
+		pagemap, flags := f.open("/proc/self/pagemap"), f.open("/proc/kpageflags")
+		size, sum := 0, byte(0)
+		for i := range cached {
+			if cached[i]&1 == 0 {
+				size = 0
+				continue
+			}
+			sum += data[i*pageSize]
+			entry := f.word(pagemap, int(addr(data))/pageSize+i)
+			if entry&present == 0 {
+				f.t.Fatalf("page %d is not mapped after it was touched (%d)", i, sum)
+			}
+			switch flag := f.word(flags, int(entry&numbers)); {
+			case flag&tail != 0:
+				size++
+			case flag&head != 0:
+				size = 1
+			default:
+				size = 0
+				largest = max(largest, 1)
+			}
+			largest = max(largest, size)
+		}
+	})
+	return largest
+}
+
+func (f *file) open(path string) *os.File {
+	f.t.Helper()
+	opened, err := os.Open(path)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.t.Cleanup(func() { opened.Close() })
+	return opened
+}
+
+// word is one of a file of 64-bit words.
+func (f *file) word(from *os.File, index int) uint64 {
+	f.t.Helper()
+	var word [8]byte
+	if _, err := from.ReadAt(word[:], int64(8*index)); err != nil {
+		f.t.Fatal(err)
+	}
+	return binary.NativeEndian.Uint64(word[:])
 }
 
 func run(t *testing.T, command ...string) {

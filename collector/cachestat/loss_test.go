@@ -14,7 +14,7 @@ import (
 // sparse makes a file of so many pages, none of them on the disk or cached.
 func sparse(t *testing.T, pages int) *file {
 	t.Helper()
-	f := newFile(t, diskDir(t), "sparse", 1)
+	f := newFile(t, filesystems[0].dir(t), "sparse", 1)
 	if err := f.Truncate(int64(pages * pageSize)); err != nil {
 		t.Fatal(err)
 	}

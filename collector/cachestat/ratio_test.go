@@ -24,7 +24,7 @@ func ratio(t *testing.T, e *engine.Engine) (float64, bool) {
 // a clock that only moves when the test sleeps. Others' reads are hits and
 // misses too, hence an interval for the ratio; more scrapes change nothing.
 func TestHitRatio(t *testing.T) {
-	f := newFile(t, diskDir(t), "file", pages)
+	f := newFile(t, filesystems[0].dir(t), "file", pages)
 	kerneltest.Open(t)
 	synctest.Test(t, func(t *testing.T) {
 		e := kerneltest.Run(t, Spec())

@@ -25,7 +25,7 @@ type way struct {
 
 var ways = []way{
 	{"functions", []string{"cachestat_read_exit", "cachestat_read_exit_old"}, 0, []string{"5.10", "6.1", "6.12", "7.x"}},
-	{"tracepoint", []string{"cachestat_get_pages"}, 50, []string{"6.12", "7.x"}},
+	{"tracepoint", []string{"cachestat_get_pages"}, 20, []string{"6.12", "7.x"}},
 	{"kprobes", []string{"cachestat_read_end", "cachestat_read_end_old"}, 0, []string{"5.10", "6.1"}},
 }
 
