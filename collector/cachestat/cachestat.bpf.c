@@ -16,9 +16,8 @@
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
-#include "read.bpf.h"
 #include "regs.bpf.h"
-#include "marks.bpf.h"
+#include "folio.bpf.h"
 
 /* log2 of the size of a page. */
 const volatile __u32 cfg_page_shift = 12;
@@ -76,81 +75,11 @@ struct {
 	__type(value, struct cachestat_start);
 } cachestat_starts SEC(".maps");
 
-/* Before Linux 5.16 tracepoints of the page cache are given pages, not folios. */
-struct page___cache {
-	struct address_space *mapping;
-	unsigned long index;
-} __attribute__((preserve_access_index));
-
-/* ebc1baf5c9b4 "mm: free up a word in the first tail page": in _flags_1 since. */
-struct folio___order {
-	unsigned char _folio_order;
-} __attribute__((preserve_access_index));
-
 static __always_inline struct cachestat_counts *cachestat_count(void)
 {
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&cachestat_counts, &zero);
-}
-
-struct page___order {
-	unsigned char compound_order;
-} __attribute__((preserve_access_index));
-
-static __always_inline __u32 cachestat_order(bool typed, struct folio *folio)
-{
-	struct folio___order *old = (void *)folio;
-	struct page___order *tail;
-	unsigned long flags = 0;
-
-	/* The first word, on every kernel and under whatever type. */
-	if (typed)
-		flags = *(unsigned long *)folio;
-	else
-		bpf_probe_read_kernel(&flags, sizeof(flags), folio);
-	if (!(flags >> bpf_core_enum_value(enum pageflags, PG_head) & 1))
-		return 0;
-	if (bpf_core_field_exists(old->_folio_order))
-		return FIELD(typed, old, _folio_order) & 31;
-	if (bpf_core_field_exists(folio->_flags_1))
-		return FIELD(typed, folio, _flags_1) & 31;
-	/* 379708ffde1b "mm: add the first tail page to struct folio": in that page before. */
-	tail = (void *)folio + bpf_core_type_size(struct page___order);
-	return FIELD(false, tail, compound_order) & 31;
-}
-
-/*
- * A number for a file's cache: the inode's, and the lower half of the address,
- * since no more of a pointer can be had as a number.
- */
-static __always_inline __u64 cachestat_file(bool typed, struct address_space *mapping)
-{
-	struct inode *inode = FIELD(typed, mapping, host);
-	__u32 address;
-
-	/* clang would shift the upper half away, which is not allowed on pointers */
-	asm("%0 = %1" : "=w"(address) : "w"((__u32)(unsigned long)mapping));
-	return FIELD(typed, inode, i_ino) * 0xbf58476d1ce4e5b9 + address;
-}
-
-/* The pages of a folio, or a single page on kernels without folios. */
-static __always_inline struct cachestat_range cachestat_range_of(bool typed, void *object)
-{
-	struct page___cache *page = object;
-	struct folio *folio = object;
-	struct cachestat_range range;
-
-	if (bpf_core_type_exists(struct folio)) {
-		range.file = cachestat_file(typed, FIELD(typed, folio, mapping));
-		range.index = FIELD(typed, folio, index);
-		range.count = 1 << cachestat_order(typed, folio);
-	} else {
-		range.file = cachestat_file(typed, FIELD(typed, page, mapping));
-		range.index = FIELD(typed, page, index);
-		range.count = 1;
-	}
-	return range;
 }
 
 static __always_inline int cachestat_add(bool typed, void *folio)
