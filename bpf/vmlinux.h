@@ -97,6 +97,7 @@ struct request {
 
 enum pageflags {
 	PG_head,
+	PG_uptodate,
 };
 
 struct inode {

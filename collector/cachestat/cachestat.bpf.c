@@ -18,11 +18,10 @@
 #include <bpf/bpf_tracing.h>
 #include "regs.bpf.h"
 #include "folio.bpf.h"
+#include "nowait.bpf.h"
 
 /* log2 of the size of a page. */
 const volatile __u32 cfg_page_shift = 12;
-
-#define CACHESTAT_LONGEST 1024 /* chunks, of one read, that are looked at */
 
 struct cachestat_counts {
 	__u64 hits;
@@ -36,15 +35,15 @@ struct cachestat_counts {
 struct cachestat_read {
 	__u64 file;
 	__u64 index; /* where the latest batch of pages began */
-	__u64 end; /* of the pages that the file had from there on */
 	__u64 last;
 	__u64 calls; /* the task's read calls before this one */
-	__u64 due; /* pages that are hits unless this read still adds them */
+	__u64 begin; /* the pages from here to the end are not settled */
+	__u64 end;
+	__u64 due; /* how many of them are hits unless this read still adds them */
 };
 
 struct {
 	__u64 task_table_full; /* reads that could not be remembered: their pages are not counted */
-	__u64 long_read; /* pages of one read beyond the first 256 MiB: not counted */
 } losses;
 
 struct {
@@ -103,7 +102,7 @@ static __always_inline int cachestat_dirty(bool typed, void *folio)
 	if (!counts)
 		return 0;
 	__sync_fetch_and_add(&counts->dirties, range.count);
-	cachestat_take(&range, CACHESTAT_LARGEST);
+	cachestat_take(&range);
 	return 0;
 }
 
@@ -144,25 +143,27 @@ int BPF_PROG(cachestat_dirty_page_raw, void *page)
 	return cachestat_dirty(false, page);
 }
 
+/* Pages that were read. */
+static __always_inline void cachestat_got(struct cachestat_counts *counts,
+					  const struct cachestat_range *range)
+{
+	__u64 misses = cachestat_take(range);
+
+	__sync_fetch_and_add(&counts->misses, misses);
+	__sync_fetch_and_add(&counts->hits, range->count - misses);
+}
+
 /* A read that got some bytes, from the position "pos" of the file on. */
 static __always_inline int cachestat_read(__u64 file, __u64 pos, __s64 got)
 {
-	const __u64 most = (CACHESTAT_LONGEST - 1) * CACHESTAT_CHUNK;
 	struct cachestat_counts *counts = cachestat_count();
 	struct cachestat_range range = {file};
-	__u64 misses;
 
 	if (got <= 0 || !counts)
 		return 0;
 	range.index = pos >> cfg_page_shift;
 	range.count = ((pos + got - 1) >> cfg_page_shift) - range.index + 1;
-	if (range.count > most) {
-		__sync_fetch_and_add(&losses.long_read, range.count - most);
-		range.count = most;
-	}
-	misses = cachestat_take(&range, CACHESTAT_LONGEST);
-	__sync_fetch_and_add(&counts->misses, misses);
-	__sync_fetch_and_add(&counts->hits, range.count - misses);
+	cachestat_got(counts, &range);
 	return 0;
 }
 
@@ -250,27 +251,41 @@ int cachestat_read_end_old(void *ctx)
 	return cachestat_end(ctx);
 }
 
-/* The pages that are due: those that have a mark by now were brought in. */
-static __always_inline void cachestat_settle(struct cachestat_counts *counts,
-					     struct cachestat_read *read)
+/* Settles the pages of a read up to one, all of which it got. */
+static __always_inline void cachestat_got_until(struct cachestat_counts *counts,
+						struct cachestat_read *read, __u64 index)
 {
-	struct cachestat_range range = {read->file, read->index, read->end - read->index};
+	struct cachestat_range range = {read->file, read->begin, index - read->begin};
+
+	cachestat_got(counts, &range);
+	read->begin = index;
+}
+
+/*
+ * Of the pages that are due, those that have a mark by now were brought in. The
+ * read has come to the page "index".
+ */
+static __always_inline void cachestat_look(struct cachestat_counts *counts,
+					   struct cachestat_read *read, __u64 index)
+{
+	struct cachestat_range range = {read->file, read->begin, read->end - read->begin};
 	__u64 misses;
 
 	if (!read->due)
 		return;
-	misses = cachestat_take(&range, CACHESTAT_LONGEST);
+	misses = cachestat_take(&range);
 	if (misses > read->due)
 		misses = read->due;
 	read->due -= misses;
+	read->begin = read->due ? index : read->end;
 	__sync_fetch_and_add(&counts->misses, misses);
 }
 
-/* The same when the read is over: what still has no mark was there. */
+/* When a read is over, what still has no mark was there. */
 static __always_inline void cachestat_finish(struct cachestat_counts *counts,
 					     struct cachestat_read *read)
 {
-	cachestat_settle(counts, read);
+	cachestat_look(counts, read, read->end);
 	__sync_fetch_and_add(&counts->hits, read->due);
 	read->due = 0;
 }
@@ -282,46 +297,55 @@ static __always_inline void cachestat_finish(struct cachestat_counts *counts,
  * counted. At the first report, pages without a mark are hits if they are
  * there, and misses to be if not; which is known when they get a mark before
  * the same read reports again, or the task moves on.
+ *
+ * A read that does not wait may get less than its range, so of that one only
+ * pages count that are there as it reports, and those before its next report.
  */
 SEC("tp_btf/mm_filemap_get_pages")
 int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long index,
 	     unsigned long last)
 {
-	struct cachestat_range range = {cachestat_file(true, mapping), index};
+	__u64 file = cachestat_file(true, mapping), size = mapping->host->i_size, pages;
 	struct cachestat_counts *counts = cachestat_count();
 	struct task_struct *task = bpf_get_current_task_btf();
-	__u64 size = mapping->host->i_size, calls = task->ioac.syscr;
+	__u64 calls = task->ioac.syscr;
 	struct cachestat_read *read;
-	__u64 pages, misses;
 
 	pages = (size >> cfg_page_shift) + !!(size & ((1ULL << cfg_page_shift) - 1));
 	if (index >= pages || !counts)
 		return 0;
-	range.count = (last < pages ? last + 1 : pages) - index;
 	read = bpf_task_storage_get(&cachestat_task, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!read) {
 		__sync_fetch_and_add(&losses.task_table_full, 1);
 		return 0;
 	}
-	if (read->file == range.file && read->last == last && read->index < index &&
+	if (read->file == file && read->last == last && read->index < index &&
 	    read->calls == calls) {
-		cachestat_settle(counts, read);
 		read->index = index;
+		if (read->due) {
+			cachestat_look(counts, read, index);
+		} else if (read->begin < read->end && read->begin <= index) {
+			cachestat_got_until(counts, read, index);
+			cachestat_got_until(counts, read,
+					    cachestat_there(mapping, index, read->end));
+		}
 		return 0;
 	}
 	cachestat_finish(counts, read);
-	misses = cachestat_take(&range, CACHESTAT_LONGEST);
-	__sync_fetch_and_add(&counts->misses, misses);
-	read->file = range.file;
+	read->file = file;
 	read->index = index;
-	read->end = index + range.count;
 	read->last = last;
 	read->calls = calls;
-	read->due = range.count - misses;
+	read->begin = index;
+	read->end = last < pages ? last + 1 : pages;
 	/* A single page is there now; of a file that is wholly there, all are. */
-	if (range.count == 1 || mapping->nrpages >= pages) {
-		__sync_fetch_and_add(&counts->hits, read->due);
-		read->due = 0;
+	if (read->end == index + 1 || mapping->nrpages >= pages) {
+		cachestat_got_until(counts, read, read->end);
+	} else if (cachestat_does_not_wait(task)) {
+		cachestat_got_until(counts, read, cachestat_there(mapping, index, read->end));
+	} else {
+		read->due = read->end - index;
+		cachestat_look(counts, read, index);
 	}
 	return 0;
 }

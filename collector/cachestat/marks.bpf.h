@@ -10,6 +10,8 @@
 #define CACHESTAT_CHUNK 64 /* pages of a row of marks */
 #define CACHESTAT_ROW_BITS 14
 #define CACHESTAT_LARGEST 128 /* chunks of the largest folio: 512 MiB of 64 KiB pages */
+#define CACHESTAT_STRIDE 128 /* chunks that are looked at in one go */
+#define CACHESTAT_STRIDES 64
 
 struct cachestat_range {
 	__u64 file;
@@ -104,10 +106,23 @@ __noinline __u64 cachestat_take_chunk(__u64 file, __u64 chunk)
 	return taken;
 }
 
-/* Removes the marks of a range of pages; returns how many there were. */
-static __always_inline __u64 cachestat_take(struct cachestat_range *range, __u32 chunks)
+/* Removes the marks of some chunks; returns how many there were. */
+__noinline __u64 cachestat_take_chunks(__u64 file, __u64 chunk, __u64 count)
 {
-	__u64 index = range->index, left = range->count, taken = 0;
+	__u64 taken = 0;
+
+	for (__u32 i = 0; i < CACHESTAT_STRIDE && i < count; i++)
+		taken += cachestat_take_chunk(file, chunk + i);
+	return taken;
+}
+
+/*
+ * Removes the marks of a range of pages; returns how many there were. The range
+ * may be as long as the longest read there is, 2 GiB (MAX_RW_COUNT).
+ */
+static __always_inline __u64 cachestat_take(const struct cachestat_range *range)
+{
+	__u64 index = range->index, left = range->count, taken = 0, chunks;
 	__u64 part = CACHESTAT_CHUNK - index % CACHESTAT_CHUNK;
 
 	if (part < CACHESTAT_CHUNK || left < CACHESTAT_CHUNK) {
@@ -117,10 +132,13 @@ static __always_inline __u64 cachestat_take(struct cachestat_range *range, __u32
 		index += part;
 		left -= part;
 	}
-	for (__u32 i = 0; i < chunks && left >= CACHESTAT_CHUNK; i++) {
-		taken += cachestat_take_chunk(range->file, index / CACHESTAT_CHUNK);
-		index += CACHESTAT_CHUNK;
-		left -= CACHESTAT_CHUNK;
+	for (__u32 i = 0; i < CACHESTAT_STRIDES && left >= CACHESTAT_CHUNK; i++) {
+		chunks = left / CACHESTAT_CHUNK;
+		if (chunks > CACHESTAT_STRIDE)
+			chunks = CACHESTAT_STRIDE;
+		taken += cachestat_take_chunks(range->file, index / CACHESTAT_CHUNK, chunks);
+		index += chunks * CACHESTAT_CHUNK;
+		left -= chunks * CACHESTAT_CHUNK;
 	}
 	if (left)
 		taken += cachestat_take_part(range->file, index, left);

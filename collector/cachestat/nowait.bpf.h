@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+#ifndef KERNSCOPE_CACHESTAT_NOWAIT_BPF_H
+#define KERNSCOPE_CACHESTAT_NOWAIT_BPF_H
+
+/*
+ * Reads that end where the next page would have to be waited for, and the pages
+ * they get: those that are there, one after the other.
+ */
+#include "folio.bpf.h"
+
+#define CACHESTAT_BATCH 31 /* folios that a read looks up at once: PAGEVEC_SIZE, or more */
+
+/* include/linux/xarray.h */
+struct xa_node {
+	unsigned char shift;
+	void *slots[64];
+} __attribute__((preserve_access_index));
+
+struct xarray {
+	void *xa_head;
+} __attribute__((preserve_access_index));
+
+struct address_space___pages {
+	struct xarray i_pages;
+} __attribute__((preserve_access_index));
+
+struct task_struct___uring {
+	void *io_uring;
+} __attribute__((preserve_access_index));
+
+struct pt_regs___x86_call6 {
+	unsigned long orig_ax;
+	unsigned long r9;
+} __attribute__((preserve_access_index));
+
+struct pt_regs___arm64_call6 {
+	__u64 regs[31];
+	__s32 syscallno;
+} __attribute__((preserve_access_index));
+
+/* include/uapi/linux/fs.h, and the numbers of preadv2 */
+#define CACHESTAT_RWF_NOWAIT 0x8
+#define CACHESTAT_PREADV2_X86 327
+#define CACHESTAT_PREADV2_ARM64 286
+
+/* Whether what the task reads may be read so: by io_uring, or preadv2 that says it. */
+static __always_inline bool cachestat_does_not_wait(struct task_struct *task)
+{
+	struct task_struct___uring *uring = (void *)task;
+	struct pt_regs___arm64_call6 *arm64;
+	struct pt_regs___x86_call6 *x86;
+
+	if (bpf_core_field_exists(uring->io_uring) && uring->io_uring)
+		return true;
+	x86 = (void *)bpf_task_pt_regs(task);
+	if (bpf_core_field_exists(x86->r9))
+		return x86->orig_ax == CACHESTAT_PREADV2_X86 && x86->r9 & CACHESTAT_RWF_NOWAIT;
+	arm64 = (void *)x86;
+	return arm64->syscallno == CACHESTAT_PREADV2_ARM64 && arm64->regs[5] & CACHESTAT_RWF_NOWAIT;
+}
+
+/* An entry of the tree of pages that is a node of it: the lowest bits say so. */
+static __always_inline struct xa_node *cachestat_node(__u64 entry)
+{
+	return (entry & 3) == 2 && entry > 4096 ? (void *)(entry - 2) : NULL;
+}
+
+/*
+ * Where the folio ends that holds a page, from the head of a file's tree of
+ * pages; 0 if the page is not there, or not up to date.
+ */
+__noinline __u64 cachestat_folio_end(__u64 entry, __u64 index)
+{
+	__u64 slot, flags = 0, begin, end;
+	struct xa_node *node;
+	struct folio *folio;
+
+	for (int level = 0; level < 11 && (node = cachestat_node(entry)); level++) {
+		slot = index >> (BPF_CORE_READ(node, shift) & 63) & 63;
+		entry = 0;
+		bpf_core_read(&entry, sizeof(entry), &node->slots[slot]);
+		if ((entry & 3) == 2 && entry >> 2 < 64) /* it is where this slot's is */
+			bpf_core_read(&entry, sizeof(entry), &node->slots[entry >> 2 & 63]);
+	}
+	if (!entry || entry & 3)
+		return 0;
+	folio = (void *)entry;
+	bpf_probe_read_kernel(&flags, sizeof(flags), folio);
+	begin = BPF_CORE_READ(folio, index);
+	end = begin + (1ULL << cachestat_order(false, folio));
+	if (!(flags >> bpf_core_enum_value(enum pageflags, PG_uptodate) & 1) || index < begin)
+		return 0;
+	return index < end ? end : 0;
+}
+
+/* Where the pages end that are there, from one that a read has got, in one batch of folios. */
+static __always_inline __u64 cachestat_there(struct address_space *mapping, __u64 index, __u64 end)
+{
+	struct address_space___pages *pages = (void *)mapping;
+	__u64 head = 0, begin = index, next;
+
+	/* By the helper: the verifier would take it for a pointer. */
+	bpf_core_read(&head, sizeof(head), &pages->i_pages.xa_head);
+	for (int i = 0; i < CACHESTAT_BATCH && index < end; i++) {
+		next = cachestat_folio_end(head, index);
+		if (!next)
+			break;
+		index = next;
+	}
+	if (index == begin) /* it has gone since */
+		index++;
+	return index < end ? index : end;
+}
+
+#endif
