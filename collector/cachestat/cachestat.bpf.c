@@ -102,7 +102,7 @@ static __always_inline int cachestat_dirty(bool typed, void *folio)
 	if (!counts)
 		return 0;
 	__sync_fetch_and_add(&counts->dirties, range.count);
-	cachestat_take(&range);
+	cachestat_take(range.file, range.index, range.count);
 	return 0;
 }
 
@@ -147,7 +147,7 @@ int BPF_PROG(cachestat_dirty_page_raw, void *page)
 static __always_inline void cachestat_got(struct cachestat_counts *counts,
 					  const struct cachestat_range *range)
 {
-	__u64 misses = cachestat_take(range);
+	__u64 misses = cachestat_take(range->file, range->index, range->count);
 
 	__sync_fetch_and_add(&counts->misses, misses);
 	__sync_fetch_and_add(&counts->hits, range->count - misses);
@@ -268,12 +268,11 @@ static __always_inline void cachestat_got_until(struct cachestat_counts *counts,
 static __always_inline void cachestat_look(struct cachestat_counts *counts,
 					   struct cachestat_read *read, __u64 index)
 {
-	struct cachestat_range range = {read->file, read->begin, read->end - read->begin};
 	__u64 misses;
 
 	if (!read->due)
 		return;
-	misses = cachestat_take(&range);
+	misses = cachestat_take(read->file, read->begin, read->end - read->begin);
 	if (misses > read->due)
 		misses = read->due;
 	read->due -= misses;

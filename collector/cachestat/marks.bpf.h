@@ -120,28 +120,24 @@ __noinline __u64 cachestat_take_chunks(__u64 file, __u64 chunk, __u64 count)
  * Removes the marks of a range of pages; returns how many there were. The range
  * may be as long as the longest read there is, 2 GiB (MAX_RW_COUNT).
  */
-static __always_inline __u64 cachestat_take(const struct cachestat_range *range)
+__noinline __u64 cachestat_take(__u64 file, __u64 index, __u64 count)
 {
-	__u64 index = range->index, left = range->count, taken = 0, chunks;
-	__u64 part = CACHESTAT_CHUNK - index % CACHESTAT_CHUNK;
+	__u64 part = CACHESTAT_CHUNK - index % CACHESTAT_CHUNK, taken = 0, chunks;
 
-	if (part < CACHESTAT_CHUNK || left < CACHESTAT_CHUNK) {
-		if (part > left)
-			part = left;
-		taken = cachestat_take_part(range->file, index, part);
+	if (part < CACHESTAT_CHUNK || count < CACHESTAT_CHUNK) {
+		if (part > count)
+			part = count;
+		taken = cachestat_take_part(file, index, part);
 		index += part;
-		left -= part;
+		count -= part;
 	}
-	for (__u32 i = 0; i < CACHESTAT_STRIDES && left >= CACHESTAT_CHUNK; i++) {
-		chunks = left / CACHESTAT_CHUNK;
-		if (chunks > CACHESTAT_STRIDE)
-			chunks = CACHESTAT_STRIDE;
-		taken += cachestat_take_chunks(range->file, index / CACHESTAT_CHUNK, chunks);
-		index += chunks * CACHESTAT_CHUNK;
-		left -= chunks * CACHESTAT_CHUNK;
-	}
-	if (left)
-		taken += cachestat_take_part(range->file, index, left);
+	chunks = count / CACHESTAT_CHUNK;
+	for (__u32 i = 0; i < CACHESTAT_STRIDES && i * CACHESTAT_STRIDE < chunks; i++)
+		taken += cachestat_take_chunks(file, index / CACHESTAT_CHUNK + i * CACHESTAT_STRIDE,
+					       chunks - i * CACHESTAT_STRIDE);
+	if (count % CACHESTAT_CHUNK)
+		taken += cachestat_take_part(file, index + chunks * CACHESTAT_CHUNK,
+					     count % CACHESTAT_CHUNK);
 	return taken;
 }
 
