@@ -139,6 +139,37 @@ func TestOneFailureLeavesTheOthersAlone(t *testing.T) {
 	}
 }
 
+func TestAbsentHookIsNotServed(t *testing.T) {
+	spec := schedlat.Spec()
+	load, programs := spec.Load, spec.Hooks[0].Programs
+	spec.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err == nil {
+			obj.Programs[programs[0]].AttachTo = "no_such_tracepoint"
+		}
+		return obj, err
+	}
+	spec.Hooks = []collector.Hook{
+		{Name: "context switch", Programs: programs[1:]},
+		{Name: "newer", Programs: programs[:1], Optional: true},
+	}
+	cfg := config(t, spec)
+	e := engine.New(cfg)
+	defer e.Close()
+	if s := e.States()[0]; s.Status != engine.Running || len(s.Hooks) != 1 {
+		t.Fatalf("state %+v", s)
+	}
+	absent, err := engine.Absent(spec, cfg)
+	if err != nil || len(absent) != 1 || absent[0].Name != "newer" || !strings.Contains(absent[0].Rejected[0].Reason, "no_such_tracepoint") {
+		t.Errorf("absent: %+v, %v", absent, err)
+	}
+	for key := range kerneltest.Read(t, e) {
+		if strings.HasPrefix(key, "kernscope_hook_info{") && strings.Contains(key, "hook=newer") {
+			t.Errorf("%s is served", key)
+		}
+	}
+}
+
 func TestNothingIsHeldAfterClose(t *testing.T) {
 	cfg := config(t, append(builtin.Collectors(), refused())...)
 	// The first engine also opens what the libraries keep.

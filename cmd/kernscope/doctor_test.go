@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kernscope/kernscope/internal/engine"
+)
+
+// printed is what doctor prints of collectors, without the machine.
+func printed(collectors ...examined) string {
+	var out strings.Builder
+	(&report{Collectors: collectors}).print(&out)
+	_, text, _ := strings.Cut(out.String(), "\n\n")
+	return text
+}
+
+func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
+	got := printed(examined{
+		State: engine.State{Collector: "memory", Status: engine.Running, Hooks: []engine.HookState{
+			{Name: "allocation", Program: "allocate", Attach: "raw_tp/a", AnyOf: []string{"raw_tp/a"}},
+		}},
+		Absent: []engine.HookState{{
+			Name: "start of a swap-in", AnyOf: []string{"fentry/s"}, Without: "swap-ins have no latency",
+			Rejected: []engine.Rejection{{Program: "swap", Attach: "fentry/s", Reason: "this kernel has no function s"}},
+		}},
+	})
+	const want = `memory: running
+  allocation: at raw_tp/a
+  start of a swap-in: not here: swap-ins have no latency
+    not fentry/s (swap): this kernel has no function s
+
+1 of 1 collectors run on this machine.
+`
+	if got != want {
+		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
