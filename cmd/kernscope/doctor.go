@@ -148,7 +148,7 @@ func printHook(w io.Writer, h engine.HookState) {
 	if h.Without != "" {
 		fmt.Fprintf(w, ": %s", h.Without)
 	}
-	if len(h.AnyOf) > 1 {
+	if h.Attach != "" && h.Attach != h.AnyOf[0] {
 		fmt.Fprintf(w, " (the first that serves here of %s)", strings.Join(h.AnyOf, ", "))
 	}
 	fmt.Fprintln(w)

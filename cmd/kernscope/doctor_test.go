@@ -38,3 +38,24 @@ func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 		t.Errorf("printed\n%s\nwant\n%s", got, want)
 	}
 }
+
+func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
+	places := []string{"tp_btf/x", "raw_tp/x"}
+	got := printed(examined{State: engine.State{Collector: "x", Status: engine.Running, Hooks: []engine.HookState{
+		{Name: "best", Program: "typed", Attach: "tp_btf/x", AnyOf: places},
+		{
+			Name: "next", Program: "raw", Attach: "raw_tp/x", AnyOf: places,
+			Rejected: []engine.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
+		},
+	}}})
+	const want = `x: running
+  best: at tp_btf/x
+  next: at raw_tp/x (the first that serves here of tp_btf/x, raw_tp/x)
+    not tp_btf/x (typed): no types
+
+1 of 1 collectors run on this machine.
+`
+	if got != want {
+		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
