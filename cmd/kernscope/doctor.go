@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -117,17 +118,29 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Linux %s on %s, lockdown %s, type information: %s\n", r.Kernel, r.Architecture, r.Lockdown, r.TypeInfo)
 	fmt.Fprintf(w, "Every collector needs %s.\n", strings.Join(r.Needs, " and "))
 	running := 0
-	for _, c := range r.Collectors {
-		c.print(w)
+	var names []string
+	for i, c := range r.Collectors {
+		names = append(names, c.Collector)
 		if c.Status == engine.Running {
 			running++
 		}
+		if i+1 < len(r.Collectors) && c.faresLike(r.Collectors[i+1]) {
+			continue // as without privileges: what is true of all is said once
+		}
+		c.print(w, strings.Join(names, ", "))
+		names = nil
 	}
 	fmt.Fprintf(w, "\n%d of %d collectors run on this machine.\n", running, len(r.Collectors))
 }
 
-func (c examined) print(w io.Writer) {
-	fmt.Fprintf(w, "\n%s: %s\n", c.Collector, c.Status)
+func (c examined) faresLike(other examined) bool {
+	other.Collector = c.Collector
+	return reflect.DeepEqual(c, other)
+}
+
+// print prints what is true of all of the names.
+func (c examined) print(w io.Writer, names string) {
+	fmt.Fprintf(w, "\n%s: %s\n", names, c.Status)
 	if c.Status != engine.Running {
 		fmt.Fprintf(w, "  why: %s\n", c.Reason)
 		if c.Remedy != "" {

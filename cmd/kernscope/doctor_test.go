@@ -59,3 +59,23 @@ func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
 		t.Errorf("printed\n%s\nwant\n%s", got, want)
 	}
 }
+
+func TestDoctorSaysOnceWhatIsTrueOfAll(t *testing.T) {
+	lacks := func(name string) examined {
+		return examined{State: engine.State{Collector: name, Status: engine.Unsupported, Reason: "not permitted", Remedy: "run as root"}}
+	}
+	other := examined{State: engine.State{Collector: "c", Status: engine.Failed, Reason: "refused"}}
+	got := printed(lacks("a"), lacks("b"), other)
+	const want = `a, b: unsupported
+  why: not permitted
+  remedy: run as root
+
+c: failed
+  why: refused
+
+0 of 3 collectors run on this machine.
+`
+	if got != want {
+		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
