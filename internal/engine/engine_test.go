@@ -139,6 +139,26 @@ func TestOneFailureLeavesTheOthersAlone(t *testing.T) {
 	}
 }
 
+func TestOneLineSaysWhereACollectorIsAttached(t *testing.T) {
+	cfg := config(t, builtin.Collectors()...)
+	var log strings.Builder
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	e := engine.New(cfg)
+	defer e.Close()
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	states := e.States()
+	if len(lines) != len(states) {
+		t.Fatalf("%d lines of %d collectors:\n%s", len(lines), len(states), log.String())
+	}
+	for i, s := range states {
+		for _, h := range s.Hooks {
+			if !strings.Contains(lines[i], "collector="+s.Collector) || !strings.Contains(lines[i], h.Name+" at "+h.Attach) {
+				t.Errorf("%q does not say that %s is at %s", lines[i], h.Name, h.Attach)
+			}
+		}
+	}
+}
+
 func TestAbsentHookIsNotServed(t *testing.T) {
 	spec := schedlat.Spec()
 	load, programs := spec.Load, spec.Hooks[0].Programs
