@@ -71,9 +71,11 @@ type Hook struct {
 	// For names a program of an earlier hook, which needs this one too: the
 	// hook is left out where that program was not taken. "" is always.
 	For string
-	// Optional says that a kernel which has none of the places does not need
-	// the hook either.
+	// Optional lets the collector run where the kernel has none of the places.
 	Optional bool
+	// Without says what an optional hook's absence means, in the user's words:
+	// "major faults that swap in have no latency". "" is nothing.
+	Without string
 }
 
 // Source is where the kernel itself counts, so that no program has to.

@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -20,13 +22,19 @@ import (
 
 // report is what doctor finds, as --json prints it.
 type report struct {
-	Kernel       string         `json:"kernel"`
-	Architecture string         `json:"architecture"`
-	Lockdown     string         `json:"lockdown"`
-	TypeInfo     string         `json:"type_information"`
-	Needs        []string       `json:"needs"`
-	Collectors   []engine.State `json:"collectors"`
-	Well         bool           `json:"well"`
+	Kernel       string     `json:"kernel"`
+	Architecture string     `json:"architecture"`
+	Lockdown     string     `json:"lockdown"`
+	TypeInfo     string     `json:"type_information"`
+	Needs        []string   `json:"needs"`
+	Collectors   []examined `json:"collectors"`
+	Well         bool       `json:"well"`
+}
+
+// examined is a collector with what it does without on this machine.
+type examined struct {
+	engine.State
+	Absent []engine.HookState `json:"absent,omitempty"`
 }
 
 // needs are what every collector needs; what one needs beyond is in its hooks.
@@ -52,7 +60,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 		if _, err := e.Families(ctx, nil); err != nil {
 			return err
 		}
-		r, err := examine(cfg.Machine, e)
+		r, err := examine(cfg, e)
 		if err != nil {
 			return err
 		}
@@ -70,7 +78,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 	}
 }
 
-func examine(machine *kernel.Machine, e *engine.Engine) (*report, error) {
+func examine(cfg engine.Config, e *engine.Engine) (*report, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return nil, fmt.Errorf("asking for the kernel's release: %w", err)
@@ -81,19 +89,27 @@ func examine(machine *kernel.Machine, e *engine.Engine) (*report, error) {
 		Lockdown:     kernel.Lockdown(),
 		TypeInfo:     "the kernel's own",
 		Needs:        needs,
-		Collectors:   e.States(),
 		Well:         true,
 	}
 	if r.Lockdown == "" {
 		r.Lockdown = "none"
 	}
-	if machine.External() != nil {
+	if cfg.Machine.External() != nil {
 		r.TypeInfo = "from the file given with --btf"
-	} else if f := machine.Types(); f.Answer != kernel.Yes {
+	} else if f := cfg.Machine.Types(); f.Answer != kernel.Yes {
 		r.TypeInfo = f.Reason
 	}
-	for _, s := range r.Collectors {
-		r.Well = r.Well && s.Status == engine.Running
+	for i, s := range e.States() {
+		c := examined{State: s}
+		if s.Status != engine.Running {
+			r.Well = false
+		} else {
+			var err error
+			if c.Absent, err = engine.Absent(cfg.Specs[i], cfg); err != nil {
+				return nil, fmt.Errorf("%s: %w", s.Collector, err)
+			}
+		}
+		r.Collectors = append(r.Collectors, c)
 	}
 	return r, nil
 }
@@ -102,34 +118,58 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Linux %s on %s, lockdown %s, type information: %s\n", r.Kernel, r.Architecture, r.Lockdown, r.TypeInfo)
 	fmt.Fprintf(w, "Every collector needs %s.\n", strings.Join(r.Needs, " and "))
 	running := 0
-	for _, s := range r.Collectors {
-		fmt.Fprintf(w, "\n%s: %s\n", s.Collector, s.Status)
-		if s.Status == engine.Running {
+	var names []string
+	for i, c := range r.Collectors {
+		names = append(names, c.Collector)
+		if c.Status == engine.Running {
 			running++
-		} else {
-			fmt.Fprintf(w, "  why: %s\n", s.Reason)
-			if s.Remedy != "" {
-				fmt.Fprintf(w, "  remedy: %s\n", s.Remedy)
-			}
 		}
-		for _, h := range s.Hooks {
-			at := h.Attach
-			if at == "" {
-				at = "nowhere"
-			}
-			fmt.Fprintf(w, "  %s: at %s", h.Name, at)
-			if len(h.AnyOf) > 1 {
-				fmt.Fprintf(w, " (the first that serves here of %s)", strings.Join(h.AnyOf, ", "))
-			}
-			fmt.Fprintln(w)
-			for _, rej := range h.Rejected {
-				what := rej.Attach
-				if rej.Program != "" {
-					what += " (" + rej.Program + ")"
-				}
-				fmt.Fprintf(w, "    not %s: %s\n", what, rej.Reason)
-			}
+		if i+1 < len(r.Collectors) && c.faresLike(r.Collectors[i+1]) {
+			continue // as without privileges: what is true of all is said once
 		}
+		c.print(w, strings.Join(names, ", "))
+		names = nil
 	}
 	fmt.Fprintf(w, "\n%d of %d collectors run on this machine.\n", running, len(r.Collectors))
+}
+
+func (c examined) faresLike(other examined) bool {
+	other.Collector = c.Collector
+	return reflect.DeepEqual(c, other)
+}
+
+// print prints what is true of all of the names.
+func (c examined) print(w io.Writer, names string) {
+	fmt.Fprintf(w, "\n%s: %s\n", names, c.Status)
+	if c.Status != engine.Running {
+		fmt.Fprintf(w, "  why: %s\n", c.Reason)
+		if c.Remedy != "" {
+			fmt.Fprintf(w, "  remedy: %s\n", c.Remedy)
+		}
+	}
+	for _, h := range slices.Concat(c.Hooks, c.Absent) {
+		printHook(w, h)
+	}
+}
+
+func printHook(w io.Writer, h engine.HookState) {
+	at := "at " + h.Attach
+	if h.Attach == "" {
+		at = "not here"
+	}
+	fmt.Fprintf(w, "  %s: %s", h.Name, at)
+	if h.Without != "" {
+		fmt.Fprintf(w, ": %s", h.Without)
+	}
+	if h.Attach != "" && h.Attach != h.AnyOf[0] {
+		fmt.Fprintf(w, " (the first that serves here of %s)", strings.Join(h.AnyOf, ", "))
+	}
+	fmt.Fprintln(w)
+	for _, rej := range h.Rejected {
+		what := rej.Attach
+		if rej.Program != "" {
+			what += " (" + rej.Program + ")"
+		}
+		fmt.Fprintf(w, "    not %s: %s\n", what, rej.Reason)
+	}
 }

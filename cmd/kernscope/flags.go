@@ -126,8 +126,16 @@ func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logge
 		return engine.Config{}, fmt.Errorf("flag --btf: %w", err)
 	}
 	options := make(map[string]bool)
-	for name, on := range f.options {
-		options[name] = *on
+	for _, s := range f.specs {
+		served := slices.ContainsFunc(specs, func(c collector.Spec) bool { return c.Name == s.Name })
+		for _, o := range s.Options {
+			name := s.Name + "." + o.Name
+			options[name] = *f.options[name]
+			// No error: units of systemd that run a collector each share their flags.
+			if options[name] && !served {
+				logger.Warn("Option has no effect", "flag", "--collector."+name, "collector", s.Name)
+			}
+		}
 	}
 	return engine.Config{
 		Specs:   specs,

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,9 +110,15 @@ func TestDoctorFindsThisMachineWell(t *testing.T) {
 	if len(r.Collectors) != len(builtin.Collectors()) {
 		t.Errorf("%d collectors", len(r.Collectors))
 	}
-	for _, s := range r.Collectors {
+	for i, s := range r.Collectors {
 		if s.Status != engine.Running || len(s.Hooks) == 0 || s.Hooks[0].Attach == "" {
 			t.Errorf("%+v", s)
+		}
+		for _, hook := range builtin.Collectors()[i].Hooks {
+			named := func(h engine.HookState) bool { return h.Name == hook.Name }
+			if hook.When == "" && hook.Unless == "" && hook.For == "" && !slices.ContainsFunc(slices.Concat(s.Hooks, s.Absent), named) {
+				t.Errorf("%s does not show %s", s.Collector, hook.Name)
+			}
 		}
 	}
 	if _, text, _ := command(t, "doctor", "schedlat"); !strings.Contains(text, "1 of 1 collectors run on this machine") {

@@ -57,6 +57,7 @@ func Spec() collector.Spec {
 				Name:     "start of a swap-in",
 				Programs: []string{"memory_begin_swap_fentry", "memory_begin_swap_kprobe"},
 				Optional: true,
+				Without:  "major faults that swap in have no latency",
 			},
 			{Name: "end of a major fault", Programs: []string{"memory_end_major"}},
 			{Name: "minor fault of a process", Programs: []string{"memory_process_minor"}, When: "processes"},

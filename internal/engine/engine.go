@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -64,9 +65,11 @@ func New(cfg Config) *Engine {
 			continue
 		}
 		if s.Status == Running {
-			for _, h := range s.Hooks {
-				logger.Info("Attached", "hook", h.Name, "to", h.Attach)
+			hooks := make([]string, len(s.Hooks))
+			for i, h := range s.Hooks {
+				hooks[i] = h.Name + " at " + h.Attach
 			}
+			logger.Info("Attached", "hooks", strings.Join(hooks, ", "))
 			continue
 		}
 		logger.Warn("Collector does not run", "status", s.Status, "reason", s.Reason, "remedy", s.Remedy)

@@ -139,6 +139,57 @@ func TestOneFailureLeavesTheOthersAlone(t *testing.T) {
 	}
 }
 
+func TestOneLineSaysWhereACollectorIsAttached(t *testing.T) {
+	cfg := config(t, builtin.Collectors()...)
+	var log strings.Builder
+	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
+	e := engine.New(cfg)
+	defer e.Close()
+	lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+	states := e.States()
+	if len(lines) != len(states) {
+		t.Fatalf("%d lines of %d collectors:\n%s", len(lines), len(states), log.String())
+	}
+	for i, s := range states {
+		for _, h := range s.Hooks {
+			if !strings.Contains(lines[i], "collector="+s.Collector) || !strings.Contains(lines[i], h.Name+" at "+h.Attach) {
+				t.Errorf("%q does not say that %s is at %s", lines[i], h.Name, h.Attach)
+			}
+		}
+	}
+}
+
+func TestAbsentHookIsNotServed(t *testing.T) {
+	spec := schedlat.Spec()
+	load, programs := spec.Load, spec.Hooks[0].Programs
+	spec.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err == nil {
+			obj.Programs[programs[0]].AttachTo = "no_such_tracepoint"
+		}
+		return obj, err
+	}
+	spec.Hooks = []collector.Hook{
+		{Name: "context switch", Programs: programs[1:]},
+		{Name: "newer", Programs: programs[:1], Optional: true},
+	}
+	cfg := config(t, spec)
+	e := engine.New(cfg)
+	defer e.Close()
+	if s := e.States()[0]; s.Status != engine.Running || len(s.Hooks) != 1 {
+		t.Fatalf("state %+v", s)
+	}
+	absent, err := engine.Absent(spec, cfg)
+	if err != nil || len(absent) != 1 || absent[0].Name != "newer" || !strings.Contains(absent[0].Rejected[0].Reason, "no_such_tracepoint") {
+		t.Errorf("absent: %+v, %v", absent, err)
+	}
+	for key := range kerneltest.Read(t, e) {
+		if strings.HasPrefix(key, "kernscope_hook_info{") && strings.Contains(key, "hook=newer") {
+			t.Errorf("%s is served", key)
+		}
+	}
+}
+
 func TestNothingIsHeldAfterClose(t *testing.T) {
 	cfg := config(t, append(builtin.Collectors(), refused())...)
 	// The first engine also opens what the libraries keep.

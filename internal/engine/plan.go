@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -23,47 +24,20 @@ type machine interface {
 
 // choose takes for every hook its source, if that counts the right thing here,
 // or else the first program that this kernel supports. A hook without either
-// makes the collector unsupported.
+// makes the collector unsupported, or is left out if it is optional.
 func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, m machine) ([]HookState, *Problem, error) {
 	var chosen []HookState
 	for _, hook := range hooks {
-		if !wanted(hook.When, hook.Unless, on) || hook.For != "" && !took(chosen, hook.For) {
+		if !applies(hook, chosen, on) {
 			continue
 		}
-		state := HookState{Name: hook.Name}
-		if hook.Source != nil {
-			state.AnyOf = append(state.AnyOf, hook.Source.From)
-		}
-		for _, name := range hook.Programs {
-			if obj.Programs[name] == nil {
-				return nil, nil, fmt.Errorf("hook %s: the object has no program %s", hook.Name, name)
-			}
-			if at := obj.Programs[name].SectionName; !slices.Contains(state.AnyOf, at) {
-				state.AnyOf = append(state.AnyOf, at)
-			}
-		}
-		if chooseSource(&state, hook.Source, m) {
+		state, remedy, err := choice(hook, obj, m)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case state.Attach != "":
 			chosen = append(chosen, state)
-			continue
-		}
-		var remedy string
-		for _, name := range hook.Programs {
-			spec := obj.Programs[name]
-			// An inconclusive answer is tried: the kernel itself decides at load.
-			finding := m.Program(spec, obj.Maps)
-			if finding.Answer != kernel.No {
-				state.Program, state.Attach = name, spec.SectionName
-				break
-			}
-			state.Rejected = append(state.Rejected, Rejection{Program: name, Attach: spec.SectionName, Reason: finding.Reason})
-			if remedy == "" {
-				remedy = finding.Remedy
-			}
-		}
-		if state.Attach == "" && hook.Optional {
-			continue
-		}
-		if state.Attach == "" {
+		case !hook.Optional:
 			var reasons []string
 			for _, r := range state.Rejected {
 				reasons = append(reasons, r.Attach+": "+r.Reason)
@@ -74,9 +48,73 @@ func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option str
 				Remedy: remedy,
 			}, nil
 		}
-		chosen = append(chosen, state)
 	}
 	return chosen, nil, nil
+}
+
+// Absent are the optional hooks that a running collector does without, since
+// this machine has none of their places.
+func Absent(spec collector.Spec, cfg Config) ([]HookState, error) {
+	obj, err := spec.Load()
+	if err != nil {
+		return nil, fmt.Errorf("parsing the object: %w", err)
+	}
+	on := func(option string) bool { return option == "" || cfg.on(spec.Name, option) }
+	return absent(spec.Hooks, obj, on, cfg.Machine)
+}
+
+func absent(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, m machine) ([]HookState, error) {
+	chosen, _, err := choose(hooks, obj, on, m)
+	if err != nil {
+		return nil, err
+	}
+	var without []HookState
+	for _, hook := range hooks {
+		if !hook.Optional || !applies(hook, chosen, on) {
+			continue
+		}
+		state, _, err := choice(hook, obj, m)
+		if err != nil {
+			return nil, err
+		}
+		if state.Attach == "" {
+			state.Without = hook.Without
+			without = append(without, state)
+		}
+	}
+	return without, nil
+}
+
+// choice tries the places of one hook. If there is none, the state is attached
+// nowhere.
+func choice(hook collector.Hook, obj *ebpf.CollectionSpec, m machine) (state HookState, remedy string, err error) {
+	state.Name = hook.Name
+	if hook.Source != nil {
+		state.AnyOf = append(state.AnyOf, hook.Source.From)
+	}
+	for _, name := range hook.Programs {
+		if obj.Programs[name] == nil {
+			return state, "", fmt.Errorf("hook %s: the object has no program %s", hook.Name, name)
+		}
+		if at := obj.Programs[name].SectionName; !slices.Contains(state.AnyOf, at) {
+			state.AnyOf = append(state.AnyOf, at)
+		}
+	}
+	if chooseSource(&state, hook.Source, m) {
+		return state, "", nil
+	}
+	for _, name := range hook.Programs {
+		spec := obj.Programs[name]
+		// An inconclusive answer is tried: the kernel itself decides at load.
+		finding := m.Program(spec, obj.Maps)
+		if finding.Answer != kernel.No {
+			state.Program, state.Attach = name, spec.SectionName
+			break
+		}
+		state.Rejected = append(state.Rejected, Rejection{Program: name, Attach: spec.SectionName, Reason: finding.Reason})
+		remedy = cmp.Or(remedy, finding.Remedy)
+	}
+	return state, remedy, nil
 }
 
 // chooseSource takes the source if there is one that counts the right thing on
@@ -102,6 +140,11 @@ func chooseSource(state *HookState, s *collector.Source, m machine) bool {
 // wanted says whether the options are such that something is there.
 func wanted(when, unless string, on func(option string) bool) bool {
 	return on(when) && (unless == "" || !on(unless))
+}
+
+// applies says whether the options and the earlier hooks ask for the hook.
+func applies(hook collector.Hook, chosen []HookState, on func(option string) bool) bool {
+	return wanted(hook.When, hook.Unless, on) && (hook.For == "" || took(chosen, hook.For))
 }
 
 // took says whether an earlier hook has taken the program.

@@ -141,6 +141,35 @@ func TestChooseDoesWithoutWhatIsOptional(t *testing.T) {
 	}
 }
 
+// TestAbsent: what is left out because the kernel has no place for it is told
+// from what is there, and from what nobody asked for.
+func TestAbsent(t *testing.T) {
+	hook := collector.Hook{Name: "newer event", Programs: []string{"next"}, Optional: true, Without: "newer ones are not seen"}
+	optional, companion := hook, hook
+	optional.When = "more"
+	companion.For = "other"
+	for _, tc := range []struct {
+		hook collector.Hook
+		has  answers
+		want bool
+	}{
+		{hook, only("best", "next"), false},
+		{hook, unknown, false},
+		{hook, only("best"), true},
+		{optional, only("best"), false},
+		{companion, only("best"), false},
+	} {
+		hooks := []collector.Hook{{Name: "event", Programs: []string{"best"}}, tc.hook}
+		without, err := absent(hooks, object(), func(option string) bool { return option == "" }, tc.has)
+		if err != nil || (len(without) == 1) != tc.want {
+			t.Errorf("%+v: absent are %+v (%v), want it to be: %v", tc.hook, without, err, tc.want)
+		}
+		if tc.want && (without[0].Without != hook.Without || without[0].Rejected[0].Reason != "next is missing") {
+			t.Errorf("it does not say why, or what of it: %+v", without[0])
+		}
+	}
+}
+
 func TestChooseNamesAMissingProgram(t *testing.T) {
 	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "absent"}}}
 	_, _, err := choose(hooks, object(), always, only("best"))

@@ -49,6 +49,8 @@ type HookState struct {
 	// "tp_btf/sys_enter", or the source, "/proc/vmstat"; "" if nothing serves.
 	Attach   string      `json:"attach,omitempty"`
 	Rejected []Rejection `json:"rejected,omitempty"`
+	// Without says of a hook that is [Absent] what is not observed.
+	Without string `json:"without,omitempty"`
 
 	source *collector.Source // the one taken
 }

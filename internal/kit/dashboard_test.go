@@ -92,7 +92,7 @@ func (d dashboard) panel(t *testing.T, title string) panel {
 	return d.Panels[i]
 }
 
-// TestDashboardOfEverything holds the dashboard of all planned collectors
+// TestDashboardOfEverything holds the dashboard of the described collectors and those to come
 // against its description, and against what it was before.
 func TestDashboardOfEverything(t *testing.T) {
 	d, raw := generate(t, everything(), metric.Microseconds)
@@ -156,18 +156,20 @@ func TestDashboardOfEverything(t *testing.T) {
 // TestDashboardOfOne: what is added elsewhere moves a panel, but changes
 // nothing in it.
 func TestDashboardOfOne(t *testing.T) {
-	all, _ := generate(t, everything(), metric.Seconds)
-	for _, spec := range everything() {
-		d, _ := generate(t, []collector.Spec{spec}, metric.Seconds)
-		for _, p := range d.Panels {
-			if p.Type == "row" {
-				continue
-			}
-			want := all.panel(t, p.Title)
-			want.GridPos, p.GridPos = box{}, box{}
-			got, _ := json.Marshal(p)
-			if want, _ := json.Marshal(want); !bytes.Equal(got, want) {
-				t.Errorf("%s alone:\n%s\namong all:\n%s", p.Title, got, want)
+	for _, specs := range [][]collector.Spec{everything(), builtin.Collectors()} {
+		all, _ := generate(t, specs, metric.Seconds)
+		for _, spec := range specs {
+			d, _ := generate(t, []collector.Spec{spec}, metric.Seconds)
+			for _, p := range d.Panels {
+				if p.Type == "row" {
+					continue
+				}
+				want := all.panel(t, p.Title)
+				want.GridPos, p.GridPos = box{}, box{}
+				got, _ := json.Marshal(p)
+				if want, _ := json.Marshal(want); !bytes.Equal(got, want) {
+					t.Errorf("%s alone:\n%s\namong all:\n%s", p.Title, got, want)
+				}
 			}
 		}
 	}
@@ -220,45 +222,52 @@ func TestDashboardGrid(t *testing.T) {
 // TestDashboardQueries: each has what was chosen in every selector, the right
 // unit, a legend, and is of the form its panel wants.
 func TestDashboardQueries(t *testing.T) {
+	for _, specs := range [][]collector.Spec{everything(), builtin.Collectors()} {
+		for _, unit := range []metric.Unit{metric.Microseconds, metric.Seconds} {
+			checkQueries(t, specs, unit)
+		}
+	}
+}
+
+func checkQueries(t *testing.T, specs []collector.Spec, unit metric.Unit) {
+	t.Helper()
 	metrics := map[string]collector.Metric{}
-	for _, s := range everything() {
+	for _, s := range specs {
 		for _, m := range s.Metrics {
 			metrics[m.Name] = m
 		}
 	}
 	selector := regexp.MustCompile(`\b(ebpf_\w+)(\{[^}]*\})?`)
 	suffix := regexp.MustCompile(`(_(micro)?seconds)?(_bucket|_count|_sum)?$`)
-	for _, unit := range []metric.Unit{metric.Microseconds, metric.Seconds} {
-		d, _ := generate(t, everything(), unit)
-		for _, p := range d.Panels {
-			if p.Type == "row" {
-				continue
+	d, _ := generate(t, specs, unit)
+	for _, p := range d.Panels {
+		if p.Type == "row" {
+			continue
+		}
+		if p.Description == "" || p.Datasource.UID != "${DS_PROMETHEUS}" {
+			t.Errorf("%s: description %q, data source %q", p.Title, p.Description, p.Datasource.UID)
+		}
+		for _, q := range p.Targets {
+			if q.LegendFormat == "" || q.Instant == q.Range || q.Instant == strings.Contains(q.Expr, "$__rate_interval") && p.Type == "table" {
+				t.Errorf("%s %s: %+v", p.Title, q.RefID, q)
 			}
-			if p.Description == "" || p.Datasource.UID != "${DS_PROMETHEUS}" {
-				t.Errorf("%s: description %q, data source %q", p.Title, p.Description, p.Datasource.UID)
-			}
-			for _, q := range p.Targets {
-				if q.LegendFormat == "" || q.Instant == q.Range || q.Instant == strings.Contains(q.Expr, "$__rate_interval") && p.Type == "table" {
-					t.Errorf("%s %s: %+v", p.Title, q.RefID, q)
+			for _, m := range selector.FindAllStringSubmatch(q.Expr, -1) {
+				name := m[1]
+				if other := map[metric.Unit]string{metric.Seconds: "_microseconds", metric.Microseconds: "_seconds"}[unit]; strings.Contains(name, other) && !strings.Contains(name, "handshake_age") {
+					t.Errorf("%s %s: %s in %s", p.Title, q.RefID, name, unit)
 				}
-				for _, m := range selector.FindAllStringSubmatch(q.Expr, -1) {
-					name := m[1]
-					if other := map[metric.Unit]string{metric.Seconds: "_microseconds", metric.Microseconds: "_seconds"}[unit]; strings.Contains(name, other) && !strings.Contains(name, "handshake_age") {
-						t.Errorf("%s %s: %s in %s", p.Title, q.RefID, name, unit)
-					}
-					of, ok := metrics[name]
-					if !ok {
-						of, ok = metrics[suffix.ReplaceAllString(name, "")]
-					}
-					if !ok {
-						t.Errorf("%s %s: no collector has %s", p.Title, q.RefID, name)
-						continue
-					}
-					for _, label := range []string{"instance", "device", "pool", "interface"} {
-						want := label == "instance" || slices.ContainsFunc(of.Labels, func(l collector.Label) bool { return l.Name == label })
-						if got := strings.Contains(m[2], label+`=~"$`+label+`"`); got != want {
-							t.Errorf("%s %s: %s is filtered by %s: %v", p.Title, q.RefID, m[0], label, got)
-						}
+				of, ok := metrics[name]
+				if !ok {
+					of, ok = metrics[suffix.ReplaceAllString(name, "")]
+				}
+				if !ok {
+					t.Errorf("%s %s: no collector has %s", p.Title, q.RefID, name)
+					continue
+				}
+				for _, label := range []string{"instance", "device", "pool", "interface"} {
+					want := label == "instance" || slices.ContainsFunc(of.Labels, func(l collector.Label) bool { return l.Name == label })
+					if got := strings.Contains(m[2], label+`=~"$`+label+`"`); got != want {
+						t.Errorf("%s %s: %s is filtered by %s: %v", p.Title, q.RefID, m[0], label, got)
 					}
 				}
 			}
@@ -284,10 +293,10 @@ func TestVariables(t *testing.T) {
 			t.Errorf("%s asks for\n%s\nwant\n%s", d.Templating.List[i].Name, got, want)
 		}
 	}
-	// The tree's own collectors have neither pools nor interfaces.
-	d, _ = generate(t, builtin.Collectors(), metric.Microseconds)
+	// These have neither pools nor interfaces.
+	d, _ = generate(t, described(), metric.Microseconds)
 	if n := len(d.Templating.List); n != 3 {
-		t.Errorf("the built-in collectors have %d variables: %+v", n, d.Templating.List)
+		t.Errorf("the described collectors have %d variables: %+v", n, d.Templating.List)
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kernscope/kernscope/collector"
-	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
@@ -38,7 +37,7 @@ func TestAlertsAreWhatUsersKnow(t *testing.T) {
 		{"ebpf_system", "MajorPageFaultsHigh", " > 100", "5m", "warning"},
 	}
 	for _, unit := range []metric.Unit{metric.Microseconds, metric.Seconds} {
-		text, err := Rules(slices.Concat(builtin.Collectors(), rulesToCome()), unit)
+		text, err := Rules(append(described(), rulesToCome()...), unit)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/kernscope/kernscope/internal/engine"
+)
+
+// printed is what doctor prints of collectors, without the machine.
+func printed(collectors ...examined) string {
+	var out strings.Builder
+	(&report{Collectors: collectors}).print(&out)
+	_, text, _ := strings.Cut(out.String(), "\n\n")
+	return text
+}
+
+func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
+	got := printed(examined{
+		State: engine.State{Collector: "memory", Status: engine.Running, Hooks: []engine.HookState{
+			{Name: "allocation", Program: "allocate", Attach: "raw_tp/a", AnyOf: []string{"raw_tp/a"}},
+		}},
+		Absent: []engine.HookState{{
+			Name: "start of a swap-in", AnyOf: []string{"fentry/s"}, Without: "swap-ins have no latency",
+			Rejected: []engine.Rejection{{Program: "swap", Attach: "fentry/s", Reason: "this kernel has no function s"}},
+		}},
+	})
+	const want = `memory: running
+  allocation: at raw_tp/a
+  start of a swap-in: not here: swap-ins have no latency
+    not fentry/s (swap): this kernel has no function s
+
+1 of 1 collectors run on this machine.
+`
+	if got != want {
+		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
+	places := []string{"tp_btf/x", "raw_tp/x"}
+	got := printed(examined{State: engine.State{Collector: "x", Status: engine.Running, Hooks: []engine.HookState{
+		{Name: "best", Program: "typed", Attach: "tp_btf/x", AnyOf: places},
+		{
+			Name: "next", Program: "raw", Attach: "raw_tp/x", AnyOf: places,
+			Rejected: []engine.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
+		},
+	}}})
+	const want = `x: running
+  best: at tp_btf/x
+  next: at raw_tp/x (the first that serves here of tp_btf/x, raw_tp/x)
+    not tp_btf/x (typed): no types
+
+1 of 1 collectors run on this machine.
+`
+	if got != want {
+		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDoctorSaysOnceWhatIsTrueOfAll(t *testing.T) {
+	lacks := func(name string) examined {
+		return examined{State: engine.State{Collector: name, Status: engine.Unsupported, Reason: "not permitted", Remedy: "run as root"}}
+	}
+	other := examined{State: engine.State{Collector: "c", Status: engine.Failed, Reason: "refused"}}
+	got := printed(lacks("a"), lacks("b"), other)
+	const want = `a, b: unsupported
+  why: not permitted
+  remedy: run as root
+
+c: failed
+  why: refused
+
+0 of 3 collectors run on this machine.
+`
+	if got != want {
+		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
