@@ -125,6 +125,9 @@ type Map struct {
 	// Programs count there what did not fit; the labels of such a row read
 	// "other", except the enum's.
 	Other string
+	// Loss, if set, is the reason for which what is counted in the rows of
+	// Other is served as lost. Else the object's own "losses" may say so.
+	Loss string
 	// Size, if set, is asked at load how many rows the map needs on this
 	// machine; else the definition in C says.
 	Size func() (uint32, error)

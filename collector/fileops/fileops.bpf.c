@@ -35,9 +35,7 @@ struct fileops_cgroup_key {
 	enum fileops_operation operation;
 };
 
-struct {
-	__u64 map_full; /* counted under process="other" */
-} losses;
+__u64 fileops_full; /* when the map was found full */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -60,12 +58,10 @@ const __u64 fileops_zero = 0;
 /* Counts in the row of the key or, if that finds no room, in the one for the rest. */
 static __always_inline void fileops_add(void *map, const void *key, const void *other)
 {
-	__u64 *count = row_of(map, key, &fileops_zero);
+	__u64 *count = row_unless_full(map, key, &fileops_zero, &fileops_full);
 
-	if (!count) {
-		__sync_fetch_and_add(&losses.map_full, 1);
+	if (!count)
 		count = bpf_map_lookup_elem(map, other);
-	}
 	if (count)
 		(*count)++;
 }

@@ -65,8 +65,8 @@ func Spec() collector.Spec {
 			Help: "Count by cgroup, too: the service, pod or container that a process belongs to.",
 		}},
 		Maps: []collector.Map{
-			{Name: "fileops_calls", Other: "operation"},
-			{Name: "fileops_cgroup_calls", Other: "operation", Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups}},
+			{Name: "fileops_calls", Other: "operation", Loss: "map_full"},
+			{Name: "fileops_cgroup_calls", Other: "operation", Loss: "map_full", Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups}},
 		},
 		Metrics: []collector.Metric{byProcess, byCgroup},
 		Panels:  panels(),

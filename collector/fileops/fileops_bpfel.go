@@ -24,8 +24,8 @@ const (
 	fileopsProgFileopsEnterTyped       = "fileops_enter_typed"
 	fileopsVarCfgCompat                = "cfg_compat"
 	fileopsVarCfgNative                = "cfg_native"
+	fileopsVarFileopsFull              = "fileops_full"
 	fileopsVarFileopsZero              = "fileops_zero"
-	fileopsVarLosses                   = "losses"
 )
 
 // loadFileops returns the embedded CollectionSpec for fileops.
@@ -90,8 +90,8 @@ type fileopsMapSpecs struct {
 type fileopsVariableSpecs struct {
 	CfgCompat   *ebpf.VariableSpec `ebpf:"cfg_compat"`
 	CfgNative   *ebpf.VariableSpec `ebpf:"cfg_native"`
+	FileopsFull *ebpf.VariableSpec `ebpf:"fileops_full"`
 	FileopsZero *ebpf.VariableSpec `ebpf:"fileops_zero"`
-	Losses      *ebpf.VariableSpec `ebpf:"losses"`
 }
 
 // fileopsObjects contains all objects after they have been loaded into the kernel.
@@ -131,8 +131,8 @@ func (m *fileopsMaps) Close() error {
 type fileopsVariables struct {
 	CfgCompat   *ebpf.Variable `ebpf:"cfg_compat"`
 	CfgNative   *ebpf.Variable `ebpf:"cfg_native"`
+	FileopsFull *ebpf.Variable `ebpf:"fileops_full"`
 	FileopsZero *ebpf.Variable `ebpf:"fileops_zero"`
-	Losses      *ebpf.Variable `ebpf:"losses"`
 }
 
 // fileopsPrograms contains all programs after they have been loaded into the kernel.

@@ -41,9 +41,10 @@ struct memory_orders {
 
 struct {
 	__u64 major_without_start; /* not timed: neither of a file nor a swap-in that was seen */
-	__u64 process_table_full; /* faults counted under process="other" */
 	__u64 order_unknown; /* allocations larger than any bucket, +Inf too */
 } losses;
+
+__u64 memory_full; /* when the table of processes was */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -194,9 +195,8 @@ static __always_inline int memory_count_process(enum memory_fault fault)
 
 	/* Some kernels leave alone what is behind the NUL: here it is zero. */
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
-	count = row_of(&memory_processes, &key, &memory_zero_count);
+	count = row_unless_full(&memory_processes, &key, &memory_zero_count, &memory_full);
 	if (!count) {
-		__sync_fetch_and_add(&losses.process_table_full, 1);
 		__builtin_memset(key.comm, 0, sizeof(key.comm));
 		count = bpf_map_lookup_elem(&memory_processes, &key);
 	}

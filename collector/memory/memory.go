@@ -67,7 +67,7 @@ func Spec() collector.Spec {
 			Name: "processes",
 			Help: "Also count faults by process name (adds a program to every fault).",
 		}},
-		Maps: []collector.Map{{Name: "memory_processes", Other: "fault"}},
+		Maps: []collector.Map{{Name: "memory_processes", Other: "fault", Loss: "process_table_full"}},
 		Capabilities: []collector.Capability{{
 			Name: "CAP_SYS_ADMIN",
 			Why:  "Perf's events of all CPUs take it where kernel.perf_event_paranoid is above 2, as on Debian and Ubuntu.",

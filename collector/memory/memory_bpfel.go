@@ -33,6 +33,7 @@ const (
 	memoryProgMemoryProcessMinor    = "memory_process_minor"
 	memoryVarCfgHistBounds          = "cfg_hist_bounds"
 	memoryVarLosses                 = "losses"
+	memoryVarMemoryFull             = "memory_full"
 	memoryVarMemoryZeroCount        = "memory_zero_count"
 )
 
@@ -107,6 +108,7 @@ type memoryMapSpecs struct {
 type memoryVariableSpecs struct {
 	CfgHistBounds   *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
 	Losses          *ebpf.VariableSpec `ebpf:"losses"`
+	MemoryFull      *ebpf.VariableSpec `ebpf:"memory_full"`
 	MemoryZeroCount *ebpf.VariableSpec `ebpf:"memory_zero_count"`
 }
 
@@ -153,6 +155,7 @@ func (m *memoryMaps) Close() error {
 type memoryVariables struct {
 	CfgHistBounds   *ebpf.Variable `ebpf:"cfg_hist_bounds"`
 	Losses          *ebpf.Variable `ebpf:"losses"`
+	MemoryFull      *ebpf.Variable `ebpf:"memory_full"`
 	MemoryZeroCount *ebpf.Variable `ebpf:"memory_zero_count"`
 }
 

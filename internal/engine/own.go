@@ -88,7 +88,7 @@ func (o *ownMetrics) add(u *unit, read *reading) {
 	}
 	o.addPrograms(u)
 	o.addMaps(u, read)
-	o.addLosses(u)
+	o.addLosses(u, read)
 }
 
 func (o *ownMetrics) addPrograms(u *unit) {
@@ -135,7 +135,17 @@ func (o *ownMetrics) addMaps(u *unit, read *reading) {
 	}
 }
 
-func (o *ownMetrics) addLosses(u *unit) {
+func (o *ownMetrics) addLosses(u *unit, read *reading) {
+	lost := func(reason string, n uint64) {
+		o.put(metric.Counter, "kernscope_lost_events_total",
+			"Events that a program saw and could not count where they belong, by reason.",
+			float64(n), "collector", u.spec.Name, "reason", reason)
+	}
+	for _, m := range u.spec.Maps {
+		if _, ok := read.rows[m.Name]; ok && m.Loss != "" {
+			lost(m.Loss, read.others[m.Name])
+		}
+	}
 	if u.losses.section == nil {
 		return
 	}
@@ -144,8 +154,6 @@ func (o *ownMetrics) addLosses(u *unit) {
 		return
 	}
 	for _, l := range u.losses.reasons {
-		o.put(metric.Counter, "kernscope_lost_events_total",
-			"Events that a program saw and could not count where they belong, by reason.",
-			float64(binary.NativeEndian.Uint64(section[l.offset:])), "collector", u.spec.Name, "reason", l.name)
+		lost(l.name, binary.NativeEndian.Uint64(section[l.offset:]))
 	}
 }

@@ -85,6 +85,16 @@ func (m member) isOwnerless(key []byte) bool {
 	return bytes.Count(key[m.offset:][:m.size], []byte{0xff}) == m.size
 }
 
+// others sums up the reserved rows. Those of owners that are gone fitted once.
+func (o *owned) others(rows []row, reserved map[string]bool) (sum uint64) {
+	for _, r := range rows {
+		if reserved[string(r.key)] && (o == nil || !o.owner.isOwnerless(r.key)) {
+			sum += r.words[0]
+		}
+	}
+	return sum
+}
+
 // settle gives up the rows whose owner is gone, and returns the others.
 func (o *owned) settle(rows []row, reserved map[string]bool) ([]row, error) {
 	asked := make(map[string]bool)

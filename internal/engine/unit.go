@@ -258,7 +258,8 @@ func (u *unit) release() {
 // reading is what one look at a collector yields.
 type reading struct {
 	families []metric.Family
-	rows     map[string]int // of each map that was read
+	rows     map[string]int    // of each map that was read
+	others   map[string]uint64 // what the rows for what did not fit hold, by map
 	own      ownMetrics
 	err      error
 	took     time.Duration
@@ -270,7 +271,7 @@ func (u *unit) read(ctx context.Context) *reading {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	begin := time.Now()
-	out := &reading{rows: make(map[string]int)}
+	out := &reading{rows: make(map[string]int), others: make(map[string]uint64)}
 	if u.coll != nil {
 		u.readAll(ctx, out)
 	}
@@ -303,6 +304,7 @@ func (u *unit) readAll(ctx context.Context, out *reading) {
 		}
 		rows[name] = read
 		out.rows[name] = len(read)
+		out.others[name] = u.owned[name].others(read, u.reserved[name])
 	}
 	byName := make(map[string]int)
 	for _, r := range u.readers {
