@@ -8,7 +8,6 @@ import (
 	"io"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/kernscope/kernscope/collector/builtin"
@@ -81,7 +80,7 @@ func scrape(ctx context.Context, machine *kernel.Machine) (*Scrape, error) {
 
 // write gathers families and writes them, as the server does.
 func write(found metric.Families, format expfmt.Format) error {
-	gathered, err := prometheus.Gatherers{found}.Gather()
+	gathered, err := found.Gather()
 	if err != nil {
 		return err
 	}

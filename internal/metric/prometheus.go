@@ -17,21 +17,54 @@ import (
 
 // Families are families as client_golang gathers them. Nothing is copied that
 // need not be: what was gathered reads the families until it has been written.
-// [prometheus.Gatherers] checks families against each other.
 type Families []Family
 
 // Gather implements [prometheus.Gatherer]. A family that cannot be right is left
 // out, with all its samples and an error that names it; the others are gathered.
-func (fs Families) Gather() ([]*dto.MetricFamily, error) {
-	gathered := make([]*dto.MetricFamily, 0, len(fs))
+func (fs Families) Gather() ([]*dto.MetricFamily, error) { return fs.GatherWith(nil) }
+
+// GatherWith adds what another gatherer has, but for names that are taken.
+// [prometheus.Gatherers] would do the same by looking at every sample.
+func (fs Families) GatherWith(more prometheus.Gatherer) ([]*dto.MetricFamily, error) {
+	var gathered []*dto.MetricFamily
 	var wrong prometheus.MultiError
+	taken := make(map[string]bool)
+	add := func(f *dto.MetricFamily) {
+		names := []string{f.GetName()}
+		if f.GetType() == dto.MetricType_HISTOGRAM || f.GetType() == dto.MetricType_SUMMARY {
+			for _, suffix := range []string{"_bucket", "_count", "_sum"} {
+				names = append(names, f.GetName()+suffix)
+			}
+		}
+		for _, name := range names {
+			if taken[name] {
+				wrong.Append(fmt.Errorf("family %s: another family has the name %s", f.GetName(), name))
+				return
+			}
+		}
+		for _, name := range names {
+			taken[name] = true
+		}
+		gathered = append(gathered, f)
+	}
 	for i := range fs {
-		if err := fs[i].check(); err != nil {
+		f, err := fs[i].gather()
+		if err != nil {
 			wrong.Append(fmt.Errorf("family %s: %w", fs[i].Name, err))
 			continue
 		}
-		gathered = append(gathered, fs[i].gather())
+		if len(f.Metric) > 0 {
+			add(f)
+		}
 	}
+	if more != nil {
+		others, err := more.Gather()
+		wrong.Append(err)
+		for _, f := range others {
+			add(f)
+		}
+	}
+	slices.SortFunc(gathered, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return gathered, wrong.MaybeUnwrap()
 }
 
@@ -42,9 +75,12 @@ var types = map[Type]dto.MetricType{
 	Histogram: dto.MetricType_HISTOGRAM,
 }
 
-// gather makes what client_golang writes of a family, in few allocations: a
-// scrape of everything makes hundreds of samples.
-func (f *Family) gather() *dto.MetricFamily {
+// gather makes what client_golang writes of a family, samples in the order of
+// their labels, in few allocations: a scrape of everything makes thousands.
+func (f *Family) gather() (*dto.MetricFamily, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
 	var created *timestamppb.Timestamp
 	if !f.Created.IsZero() {
 		created = timestamppb.New(f.Created)
@@ -89,7 +125,30 @@ func (f *Family) gather() *dto.MetricFamily {
 		}
 		metrics[i] = m
 	}
-	return &dto.MetricFamily{Name: &f.Name, Help: &f.Help, Type: types[f.Type].Enum(), Metric: metrics}
+	slices.SortFunc(metrics, compareLabels)
+	for i := 1; i < len(metrics); i++ {
+		if compareLabels(metrics[i-1], metrics[i]) == 0 {
+			return nil, fmt.Errorf("two samples have the label values %q", labelValues(metrics[i]))
+		}
+	}
+	return &dto.MetricFamily{Name: &f.Name, Help: &f.Help, Type: types[f.Type].Enum(), Metric: metrics}, nil
+}
+
+func labelValues(m *dto.Metric) []string {
+	values := make([]string, len(m.Label))
+	for i, label := range m.Label {
+		values[i] = label.GetValue()
+	}
+	return values
+}
+
+func compareLabels(a, b *dto.Metric) int {
+	for i := range a.Label {
+		if order := strings.Compare(*a.Label[i].Value, *b.Label[i].Value); order != 0 {
+			return order
+		}
+	}
+	return 0
 }
 
 // labelOrder are the indices of the labels, ascending by name.
@@ -122,7 +181,6 @@ func (f *Family) check() error {
 	if f.Type == Histogram && slices.Contains(f.Labels, model.BucketLabel) {
 		return errors.New("a histogram has no label le of its own")
 	}
-	seen := make(map[string]struct{}, len(f.Samples))
 	for _, s := range f.Samples {
 		if len(s.Labels) != len(f.Labels) {
 			return fmt.Errorf("%d label values %q for the labels %q", len(s.Labels), s.Labels, f.Labels)
@@ -132,11 +190,6 @@ func (f *Family) check() error {
 				return fmt.Errorf("label %s=%q is not UTF-8", f.Labels[i], value)
 			}
 		}
-		key := strings.Join(s.Labels, "\xff") // which is not in UTF-8
-		if _, ok := seen[key]; ok {
-			return fmt.Errorf("two samples have the label values %q", s.Labels)
-		}
-		seen[key] = struct{}{}
 		if f.Type == Histogram && s.Linear == nil && (s.Hist == nil || s.Hist.Layout == nil || len(s.Hist.Slots) != HistSlots) {
 			return fmt.Errorf("the sample %q is no histogram of %d slots", s.Labels, HistSlots)
 		}

@@ -4,6 +4,7 @@ package metric
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -22,7 +23,7 @@ import (
 
 func gather(t testing.TB, families ...Family) []*dto.MetricFamily {
 	t.Helper()
-	got, err := prometheus.Gatherers{Families(families)}.Gather()
+	got, err := Families(families).Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -313,7 +314,7 @@ func TestWrongFamily(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c.family.Name = "bad"
 			families := append([]Family{c.family}, examples()...)
-			got, err := prometheus.Gatherers{Families(families)}.Gather()
+			got, err := Families(families).Gather()
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error is %v, want %s", err, c.want)
 			}
@@ -325,6 +326,47 @@ func TestWrongFamily(t *testing.T) {
 				t.Errorf("gathered %q, want %q", names, want)
 			}
 		})
+	}
+}
+
+// Families are held against each other, and against those of others: one whose
+// name is taken is left out, and so is one without samples.
+func TestNamesThatAreTaken(t *testing.T) {
+	one := []Sample{{Value: 1}}
+	others := prometheus.NewRegistry()
+	for _, name := range []string{"lat_count", "more", "a_total"} {
+		others.MustRegister(prometheus.NewGauge(prometheus.GaugeOpts{Name: name}))
+	}
+	got, err := Families{
+		{Name: "lat", Type: Histogram, Samples: []Sample{{Hist: observe(Seconds, 1)}}},
+		{Name: "lat_sum", Type: Counter, Samples: one},
+		{Name: "a_total", Type: Counter, Samples: one},
+		{Name: "a_total", Type: Gauge, Samples: one},
+		{Name: "a-b", Type: Gauge, Samples: one},
+		{Name: "none", Type: Gauge},
+	}.GatherWith(others)
+	var names []string
+	for _, f := range got {
+		names = append(names, f.GetName())
+	}
+	if want := []string{"a_total", "lat", "more"}; !slices.Equal(names, want) || got[0].GetType() != dto.MetricType_COUNTER {
+		t.Errorf("gathered %q, want %q", names, want)
+	}
+	want := []string{
+		"family lat_sum: another family has the name lat_sum",
+		"family a_total: another family has the name a_total",
+		`family a-b: "a-b" is no name of a metric`,
+		"family a_total: another family has the name a_total",
+		"family lat_count: another family has the name lat_count",
+	}
+	var several prometheus.MultiError
+	if !errors.As(err, &several) || len(several) != len(want) {
+		t.Fatalf("errors are %v, want %q", err, want)
+	}
+	for i := range want {
+		if several[i].Error() != want[i] {
+			t.Errorf("error %d is %q, want %q", i, several[i], want[i])
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/kernscope/kernscope/internal/metric"
 )
@@ -46,9 +47,7 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	// Gathered first, so that a family of the collectors cannot be crowded out
-	// by one of the exporter's own.
-	gatherers := prometheus.Gatherers{found}
+	gather := found.Gather
 	options := promhttp.HandlerOpts{
 		// A family that is wrong is missing, and the others are served.
 		ErrorHandling:     promhttp.ContinueOnError,
@@ -61,9 +60,9 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		options.Registry = cfg.Own
 	}
 	if cfg.Own != nil && h.only == "" {
-		gatherers = append(gatherers, cfg.Own)
+		gather = func() ([]*dto.MetricFamily, error) { return found.GatherWith(cfg.Own) }
 	}
-	promhttp.HandlerFor(gatherers, options).ServeHTTP(w, r)
+	promhttp.HandlerFor(prometheus.GathererFunc(gather), options).ServeHTTP(w, r)
 }
 
 // choose picks from the served collectors by the parameters of a scrape:

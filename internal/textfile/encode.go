@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/common/expfmt"
 
 	"github.com/kernscope/kernscope/internal/metric"
@@ -17,7 +16,7 @@ import (
 // no timestamps. A family that cannot be right is left out, with an error that
 // names it; the text of the others is good all the same.
 func Encode(families []metric.Family) ([]byte, error) {
-	gathered, wrong := prometheus.Gatherers{metric.Families(families)}.Gather()
+	gathered, wrong := metric.Families(families).Gather()
 	var text bytes.Buffer
 	encoder := expfmt.NewEncoder(&text, expfmt.NewFormat(expfmt.TypeTextPlain))
 	for _, family := range gathered {
