@@ -5,6 +5,7 @@ package engine
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -154,43 +155,48 @@ func (r *labelReader) value(key []byte, reserved bool) string {
 
 // samples appends what the rows say of the metric.
 func (r *reader) samples(to []metric.Sample, rows []row, reserved map[string]bool) []metric.Sample {
+	to = slices.Grow(to, len(rows))
+	labels := make([]string, 0, len(rows)*len(r.labels)) // of all, if a row is one sample
 	for _, row := range rows {
 		isReserved := reserved[string(row.key)]
 		if isReserved && empty(row.words) {
 			continue
 		}
 		numbers := row.words[r.word:][:r.words]
+		add := func(sample metric.Sample, index int) {
+			labels, sample.Labels = r.values(labels, row.key, isReserved, index)
+			to = append(to, sample)
+		}
 		switch {
 		case r.hist != nil:
-			hist := &metric.Hist{Slots: numbers[:metric.HistSlots], Sum: numbers[metric.HistSlots], Layout: r.hist}
-			to = append(to, metric.Sample{Labels: r.values(row.key, isReserved, 0), Hist: hist})
+			add(metric.Sample{Hist: &metric.Hist{Slots: numbers[:metric.HistSlots], Sum: numbers[metric.HistSlots], Layout: r.hist}}, 0)
 		case r.linear:
-			hist := &metric.Linear{Counts: numbers, Highest: r.highest}
-			to = append(to, metric.Sample{Labels: r.values(row.key, isReserved, 0), Linear: hist})
+			add(metric.Sample{Linear: &metric.Linear{Counts: numbers, Highest: r.highest}}, 0)
 		case r.index:
 			for i, n := range numbers {
 				if n > 0 {
-					to = append(to, metric.Sample{Labels: r.values(row.key, isReserved, i), Value: float64(n)})
+					add(metric.Sample{Value: float64(n)}, i)
 				}
 			}
 		default:
-			to = append(to, metric.Sample{Labels: r.values(row.key, isReserved, 0), Value: float64(numbers[0])})
+			add(metric.Sample{Value: float64(numbers[0])}, 0)
 		}
 	}
 	return to
 }
 
-func (r *reader) values(key []byte, reserved bool, index int) []string {
-	values := make([]string, len(r.labels))
+// values appends the labels of a sample to those of others, and returns both.
+func (r *reader) values(to []string, key []byte, reserved bool, index int) (all, own []string) {
 	for i := range r.labels {
 		l := &r.labels[i]
 		if l.index {
-			values[i] = l.decode.Label(binary.NativeEndian.AppendUint32(nil, uint32(index)))
+			to = append(to, l.decode.Label(binary.NativeEndian.AppendUint32(nil, uint32(index))))
 			continue
 		}
-		values[i] = l.value(key, reserved)
+		to = append(to, l.value(key, reserved))
 	}
-	return values
+	first := len(to) - len(r.labels)
+	return to, to[first:len(to):len(to)]
 }
 
 func empty(words []uint64) bool {
