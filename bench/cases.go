@@ -63,7 +63,7 @@ func Cases() []Case {
 		},
 		{
 			Name: "fileops", Event: "read",
-			Text: "Reads of nothing from /dev/null. The textbook counts in a hash by process name and operation, shared by all CPUs.",
+			Text: "Reads of nothing from /dev/null. The textbook counts in a hash by process, thread, name, descriptor and operation, shared by all CPUs.",
 			Spec: fileops.Spec(), Counted: Series{Name: "ebpf_file_ops_total", Labels: map[string]string{"operation": "read"}},
 			Textbook: new(textbook.Fileops()), TextbookCounted: Series{Name: textbook.Events, Labels: map[string]string{"operation": "read"}},
 			Workload: newNullReads, Events: 200_000,

@@ -2,12 +2,14 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 
 /*
- * Opens, reads and writes by process the textbook way: a hash by process name
- * and operation, shared by all CPUs.
+ * Opens, reads and writes by process the textbook way: a hash by all that is
+ * at hand, shared by all CPUs. User space adds up what it shows.
  */
 #include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
+#include "regs.bpf.h"
 #include "textbook.bpf.h"
 
 /* By number: bit 0 opens, bit 1 reads, bit 2 writes. */
@@ -20,7 +22,10 @@ enum fileops_operation {
 };
 
 struct fileops_key {
+	__u32 pid;
+	__u32 tid;
 	char process[16];
+	__u32 descriptor; /* 0 for what opens */
 	enum fileops_operation operation;
 };
 
@@ -34,7 +39,8 @@ struct {
 SEC("tp_btf/sys_enter")
 int BPF_PROG(fileops_enter, struct pt_regs *regs, long number)
 {
-	struct fileops_key key = {};
+	__u64 id = bpf_get_current_pid_tgid();
+	struct fileops_key key = {.pid = id >> 32, .tid = id};
 	__u8 does = 0;
 
 	if (number >= 0 && number < 512)
@@ -42,6 +48,8 @@ int BPF_PROG(fileops_enter, struct pt_regs *regs, long number)
 	if (!does)
 		return 0;
 	bpf_get_current_comm(key.process, sizeof(key.process));
+	if (does & (1 << FILEOPS_READ | 1 << FILEOPS_WRITE))
+		key.descriptor = REGS_ARG1(regs);
 	for (int operation = FILEOPS_OPEN; operation <= FILEOPS_WRITE; operation++) {
 		if (!(does & 1 << operation))
 			continue;

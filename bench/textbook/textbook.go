@@ -56,10 +56,11 @@ func diskio(programs ...string) collector.Spec {
 		of("device", label.BlockDevice), of("operation", label.Number), of("slot", label.Number))
 }
 
-// Fileops counts in a hash by process name and operation.
+// Fileops counts in a hash by process, thread, name, descriptor and operation.
 func Fileops() collector.Spec {
 	spec := counting("fileops_calls", loadFileops, []string{"fileops_enter"},
-		of("process", label.String), of("operation", nil))
+		of("pid", label.Number), of("tid", label.Number), of("process", label.String),
+		of("descriptor", label.Number), of("operation", nil))
 	spec.Tables = fileops.Spec().Tables[:1]
 	return spec
 }

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
@@ -172,15 +171,6 @@ func untilNone(t *testing.T, e *engine.Engine, such func(key string) bool) kerne
 // enough, every operation is there, by name; with little room for them, it is
 // there or among the others.
 func TestStormOfCgroups(t *testing.T) {
-	small := Spec()
-	load := small.Load
-	small.Load = func() (*ebpf.CollectionSpec, error) {
-		obj, err := load()
-		if err == nil {
-			obj.Maps["fileops_cgroup_calls"].MaxEntries = 64
-		}
-		return obj, err
-	}
 	for _, tc := range []struct {
 		name         string
 		spec         collector.Spec
@@ -189,7 +179,7 @@ func TestStormOfCgroups(t *testing.T) {
 		own          bool
 	}{
 		{"as shipped", Spec(), 2000, 4096, 100, true},
-		{"small", small, 200, 64, 40, false},
+		{"small", kerneltest.WithRoom(Spec(), "fileops_cgroup_calls", 64), 200, 64, 40, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			controller := "pids"

@@ -4,11 +4,11 @@ package fileops
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
@@ -128,69 +128,88 @@ func TestRealFiles(t *testing.T) {
 	}
 }
 
-// TestStormOfNames gives a thread ten thousand names. The series stay within
-// the cap; what did not fit is in the row for others and among the losses.
+// TestStormOfNames forks ten thousand processes with a name each. The series
+// stay within the cap, and nothing is lost: what did not fit is in the rows for
+// others and among the losses. A collector with room for all names says what
+// other programs added to those rows.
 func TestStormOfNames(t *testing.T) {
-	const names = 10_000
-	small := Spec()
-	load := small.Load
-	small.Load = func() (*ebpf.CollectionSpec, error) {
-		obj, err := load()
-		if err == nil {
-			obj.Maps["fileops_calls"].MaxEntries = 64
-		}
-		return obj, err
+	const processes = 10_000
+	calls := map[string]kerneltest.Call{
+		"open":  {Times: 2, Number: unix.SYS_OPENAT, Args: [3]uintptr{invalid}},
+		"read":  {Times: 5, Number: unix.SYS_READ, Args: [3]uintptr{invalid}},
+		"write": {Times: 3, Number: unix.SYS_WRITE, Args: [3]uintptr{invalid}},
 	}
-	for _, tc := range []struct {
-		name string
-		spec collector.Spec
-		cap  int
-	}{{"as shipped", Spec(), 1024}, {"small", small, 64}} {
-		t.Run(tc.name, func(t *testing.T) {
-			e := kerneltest.Run(t, tc.spec)
-			kerneltest.As(t, "before-storm", func() {
-				for i := range names {
-					kerneltest.Rename(t, fmt.Sprintf("storm-%d", i))
-					unix.RawSyscall(unix.SYS_PREAD64, invalid, 0, 0)
-				}
-			})
-			numbers := kerneltest.Read(t, e)
-			later := kerneltest.Read(t, e)
-			series, stormed := 0, 0.0
-			for key, sample := range numbers {
-				if !strings.HasPrefix(key, "ebpf_file_ops_total{") {
-					continue
-				}
-				series++
-				if strings.Contains(key, "process=storm-") {
-					stormed += sample.Value
-					if sample.Value != 1 {
-						t.Errorf("%s = %v, want 1", key, sample.Value)
-					}
-				}
+	roomy := kerneltest.Run(t, kerneltest.WithRoom(Spec(), "fileops_calls", 4*processes))
+	e := kerneltest.Run(t, Spec())
+	for _, c := range calls { // what this process does has rows of its own
+		unix.RawSyscall(c.Number, c.Args[0], c.Args[1], c.Args[2])
+	}
+	first, before := kerneltest.Read(t, roomy), kerneltest.Read(t, e)
+	kerneltest.Storm(t, processes, "storm-", slices.Collect(maps.Values(calls))...)
+	after, later := kerneltest.Read(t, e), kerneltest.Read(t, e)
+	last := kerneltest.Read(t, roomy)
+
+	missed := after.Missed(before) + last.Missed(first)
+	rows, all, old := rowsOf(after), rowsOf(last), rowsOf(first)
+	if len(rows) > 1024 {
+		t.Errorf("%d series, 1024 fit", len(rows))
+	}
+	named, others := make(map[string]int), make(map[string]int)
+	for r, n := range all {
+		own, fits := rows[r]
+		switch {
+		case !strings.HasPrefix(r.process, "storm-"):
+			if !fits {
+				others[r.operation] += n - old[r]
 			}
-			others := ofOthers(numbers)
-			// Names that the machine's other programs bring meanwhile do
-			// not fit either: there may be more others than the storm's.
-			if stormed+others < names {
-				t.Errorf("%v counted by name and %v as other, of %d", stormed, others, names)
-			}
-			if series > tc.cap || stormed == 0 || others == 0 {
-				t.Errorf("%d series (at most %d fit), %v by name, %v as other", series, tc.cap, stormed, others)
-			}
-			// The losses are read after the rows, and before the later rows.
-			lost := numbers.Value("kernscope_lost_events_total", "collector=fileops", "reason=map_full")
-			if lost < others || lost > ofOthers(later) {
-				t.Errorf("%v to %v counted as other, %v as lost", others, ofOthers(later), lost)
-			}
+		case n > calls[r.operation].Times || n < calls[r.operation].Times-missed || fits && own > n+missed || fits && own < n-missed:
+			t.Errorf("%v: %d counted, with room for all %d", r, own, n)
+		default:
+			named[r.operation] += own
+		}
+	}
+	for operation, c := range calls {
+		rest := row{"other", operation}
+		other := rows[rest] - rowsOf(before)[rest]
+		if named[operation] == 0 || other == 0 {
+			t.Errorf("%s: %d by name, %d as other", operation, named[operation], other)
+		}
+		made := c.Times * processes
+		kerneltest.Accuracy(t, kerneltest.Row{
+			Metric: operations, Source: "the test's own count",
+			Workload: "10,000 processes with a name each, forked by two at a time, named and other together: " + operation,
+		}, named[operation]+other, kerneltest.Truth[int]{
+			Least: made, Most: made + others[operation], Below: missed,
+			Why: "New names of other programs did not fit either. " + kerneltest.Recursion,
 		})
+	}
+	// The losses are read after the rows, and before the later rows.
+	lost := int(after.Value("kernscope_lost_events_total", "collector=fileops", "reason=map_full"))
+	if lost < ofOthers(rows) || lost > ofOthers(rowsOf(later)) {
+		t.Errorf("%d to %d counted as other, %d as lost", ofOthers(rows), ofOthers(rowsOf(later)), lost)
 	}
 }
 
+type row struct{ process, operation string }
+
+// rowsOf is what was counted without cgroups.
+func rowsOf(n kerneltest.Numbers) map[row]int {
+	rows := make(map[row]int)
+	for key, sample := range n {
+		if labels, ok := strings.CutPrefix(key, operations+"{process="); ok {
+			process, operation, _ := strings.Cut(strings.TrimSuffix(labels, "}"), ",operation=")
+			rows[row{process, operation}] = int(sample.Value)
+		}
+	}
+	return rows
+}
+
 // ofOthers is what the rows for what did not fit hold.
-func ofOthers(n kerneltest.Numbers) (sum float64) {
-	for _, operation := range []string{"open", "read", "write"} {
-		sum += n.Value("ebpf_file_ops_total", "process=other", "operation="+operation)
+func ofOthers(rows map[row]int) (sum int) {
+	for r, n := range rows {
+		if r.process == "other" {
+			sum += n
+		}
 	}
 	return sum
 }

@@ -75,19 +75,19 @@ func Spec() collector.Spec {
 		Metrics: []collector.Metric{
 			{
 				Name: minors, Kind: collector.Counter, Map: "memory_minors",
-				Help: "Page faults that needed no fetching of a page.",
+				Help: "Page faults that needed no fetching of a page, since boot; before Linux 6.4 since the collector's start.",
 			},
 			{
 				Name: majors, Kind: collector.Counter,
-				Help: "Page faults that had to fetch a page from a device.",
+				Help: "Page faults that had to fetch a page from a device, since boot.",
 			},
 			{
 				Name: "ebpf_page_fault_major_latency", Kind: collector.Histogram, Map: "memory_latency",
-				Help: "Time from when a fault found its page missing to the end of the fault.",
+				Help: "Time from when a fault found its page missing to the end of the fault, since the collector's start.",
 			},
 			{
 				Name: "ebpf_page_faults_by_process_total", Kind: collector.Counter, Map: "memory_processes", When: "processes",
-				Help: "Page faults by process name; other is what the table had no room for.",
+				Help: "Page faults by process name, since the collector's start; other is what the table had no room for.",
 				Labels: []collector.Label{
 					{Name: "process", Field: "comm", As: label.String},
 					{Name: "type", Field: "fault"},
@@ -95,11 +95,11 @@ func Spec() collector.Spec {
 			},
 			{
 				Name: allocations, Kind: collector.Counter,
-				Help: "Pages allocated.",
+				Help: "Pages allocated, since boot.",
 			},
 			{
 				Name: "ebpf_page_alloc_order", Kind: collector.LinearHistogram, Map: "memory_orders", Field: "counts", Highest: 10,
-				Help: "Allocations by order: the allocation has 2^order pages.",
+				Help: "Allocations by order, since the collector's start: the allocation has 2^order pages.",
 			},
 		},
 		Alerts: alerts(),

@@ -15,47 +15,71 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// TestManyNames gives a thread more names than the table has room for. Nothing
-// may be lost: what has no row of its own is in "other", and said to be.
+// TestManyNames forks more processes with a name each than the table has room
+// for. Nothing may be lost: what has no row of its own is in "other", and said
+// to be. A collector with room for all names says what other programs added.
 func TestManyNames(t *testing.T) {
+	const processes, each = 10_000, 3
+	pages := anonymous(t, each) // fresh to each process: this one leaves them alone
+	var calls []kerneltest.Call
+	for i := range each {
+		page := uintptr(unsafe.Pointer(&pages[i*os.Getpagesize()]))
+		calls = append(calls, kerneltest.Call{Times: 1, Number: unix.SYS_UNAME, Args: [3]uintptr{page}})
+	}
+	roomy := kerneltest.Run(t, kerneltest.WithRoom(Spec(), "memory_processes", 2*processes), "processes")
 	e := kerneltest.Run(t, Spec(), "processes")
-	const names, each = 1500, 3
-	pages := anonymous(t, names*each)
-	size := os.Getpagesize()
+	first, before := minorsOf(kerneltest.Read(t, roomy)), kerneltest.Read(t, e)
+	kerneltest.Storm(t, processes, "name", calls...)
+	after, later := kerneltest.Read(t, e), kerneltest.Read(t, e)
+	last := minorsOf(kerneltest.Read(t, roomy))
 
-	before := kerneltest.Read(t, e)
-	got := as(t, "name", func() time.Duration {
-		for i := range names {
-			kerneltest.Rename(t, fmt.Sprint("name", i))
-			write(pages[i*each*size : (i+1)*each*size])
+	rows := minorsOf(after)
+	own, names, others := 0, 0, 0
+	for process, n := range last {
+		has, fits := rows[process]
+		switch {
+		case !strings.HasPrefix(process, "name"):
+			if !fits {
+				others += n - first[process]
+			}
+		case n != each || fits && has != each:
+			t.Errorf("%s: %d counted, with room for all %d, want %d", process, has, n, each)
+		case fits:
+			own += has
+			names++
 		}
-		return 0
+	}
+	if names < 500 || len(rows) > 1024 {
+		t.Errorf("%d names of %d have a row, the table is for 1024", names, len(rows))
+	}
+	other := rows["other"] - minorsOf(before)["other"]
+	kerneltest.Accuracy(t, kerneltest.Row{
+		Metric: byProcess, Source: "the test's own count",
+		Workload: "10,000 processes with a name each, forked by two at a time, that touch 3 fresh pages each, named and other together: minor",
+	}, own+other, kerneltest.Truth[int]{
+		Least: processes * each, Most: processes*each + others, Why: "New names of other programs did not fit either.",
 	})
-	after := kerneltest.Read(t, e)
-
-	other := func(n kerneltest.Numbers) uint64 {
-		return uint64(n.Value(byProcess, "process=other", "type=minor"))
+	// The losses are read after the rows, and before the later rows.
+	all := func(n kerneltest.Numbers) float64 {
+		return n.Value(byProcess, "process=other", "type=minor") + n.Value(byProcess, "process=other", "type=major")
 	}
-	var own uint64
-	rows := 0
-	for key, sample := range after {
-		if strings.HasPrefix(key, byProcess+"{process=name") && strings.HasSuffix(key, ",type=minor}") {
-			own += uint64(sample.Value)
-			rows++
+	lost := after.Value("kernscope_lost_events_total", "collector=memory", "reason=process_table_full")
+	if lost < all(after) || lost > all(later) {
+		t.Errorf("%v to %v counted as other, %v as lost", all(after), all(later), lost)
+	}
+}
+
+// minorsOf are the minor faults of each process.
+func minorsOf(n kerneltest.Numbers) map[string]int {
+	faults := make(map[string]int)
+	for key, sample := range n {
+		if labels, ok := strings.CutPrefix(key, byProcess+"{process="); ok {
+			if process, ok := strings.CutSuffix(labels, ",type=minor}"); ok {
+				faults[process] = int(sample.Value)
+			}
 		}
 	}
-	inOther := other(after) - other(before)
-	if own > got.minor || own+inOther < got.minor {
-		t.Errorf("%d faults by name and %d in other, getrusage counted %d", own, inOther, got.minor)
-	}
-	if rows < 500 || rows > 1024 {
-		t.Errorf("%d names have a row, the table is for 1024", rows)
-	}
-	const events = "kernscope_lost_events_total"
-	labels := []string{"collector=memory", "reason=process_table_full"}
-	if n := uint64(after.Value(events, labels...)); n < got.minor-own {
-		t.Errorf("%d faults are said to be in other, %d have no row", n, got.minor-own)
-	}
+	return faults
 }
 
 // TestCPUsComeAndGo turns a CPU off and on: its perf events end with it.

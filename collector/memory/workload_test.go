@@ -29,7 +29,10 @@ func as(t *testing.T, name string, f func() time.Duration) usage {
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends here
 		defer close(done)
-		block(t)
+		// A signal ends the wait for a page: the fault begins anew, finds the
+		// page in memory and is a minor one to getrusage, although a page was
+		// fetched.
+		kerneltest.BlockSignals(t)
 		var before, after unix.Rusage
 		// Once for the pages that these calls themselves touch.
 		kerneltest.Rename(t, "warming up")
@@ -43,19 +46,6 @@ func as(t *testing.T, name string, f func() time.Duration) usage {
 		done <- usage{uint64(after.Minflt - before.Minflt), uint64(after.Majflt - before.Majflt), touching}
 	}()
 	return <-done
-}
-
-// block keeps signals from the thread. A signal, and Go's scheduler sends some,
-// ends the wait for a page: the fault begins anew, finds the page in memory and
-// is a minor one to getrusage, although a page was fetched.
-func block(t *testing.T) {
-	all := unix.Sigset_t{}
-	for i := range all.Val {
-		all.Val[i] = ^all.Val[i]
-	}
-	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &all, nil); err != nil {
-		t.Error("blocking signals:", err)
-	}
 }
 
 func getrusage(t *testing.T, usage *unix.Rusage) {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -59,6 +61,19 @@ func RunOn(t testing.TB, machine *kernel.Machine, spec collector.Spec, options .
 		t.Fatalf("%s is %s: %s\n%s", s.Collector, s.Status, s.Reason, s.Detail)
 	}
 	return e
+}
+
+// WithRoom is the collector with a table of another size.
+func WithRoom(spec collector.Spec, table string, entries int) collector.Spec {
+	load := spec.Load
+	spec.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err == nil {
+			obj.Maps[table].MaxEntries = uint32(entries)
+		}
+		return obj, err
+	}
+	return spec
 }
 
 // Numbers are the samples of one reading, by name and labels.

@@ -84,3 +84,15 @@ func ReadAs(t testing.TB, name string, n int) {
 		}
 	})
 }
+
+// BlockSignals keeps signals, of which Go's scheduler sends some, from the
+// calling thread until it ends.
+func BlockSignals(t testing.TB) {
+	var all unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_BLOCK, &all, nil); err != nil {
+		t.Errorf("blocking signals: %v", err)
+	}
+}
