@@ -99,7 +99,7 @@ func Cases() []Case {
 			Spec: syscall.Spec(), Counted: Series{Name: "ebpf_syscalls_total"},
 			Textbook: new(textbook.Syscall()), TextbookCounted: calls,
 			Workload: newSyscalls, Events: 200_000,
-			Goals: []Goal{{Over: withEmpty, Limit: 1.15}},
+			Goals: []Goal{{Over: withEmpty, Limit: 1.15, Why: "The program itself takes some 4 ns on a fast processor, where the hook is 22: that makes 1.17×; on others it is 20 of 100"}},
 		},
 		{
 			Name: "syscall, latency on", Event: "system call",
