@@ -257,6 +257,8 @@ static __always_inline void cachestat_got_until(struct cachestat_counts *counts,
 {
 	struct cachestat_range range = {read->file, read->begin, index - read->begin};
 
+	if (index <= read->begin) /* the file has grown, or shrunk, under the read */
+		return;
 	cachestat_got(counts, &range);
 	read->begin = index;
 }
@@ -276,7 +278,7 @@ static __always_inline void cachestat_look(struct cachestat_counts *counts,
 	if (misses > read->due)
 		misses = read->due;
 	read->due -= misses;
-	read->begin = read->due ? index : read->end;
+	read->begin = read->due && index < read->end ? index : read->end;
 	__sync_fetch_and_add(&counts->misses, misses);
 }
 
