@@ -22,19 +22,13 @@ import (
 
 // report is what doctor finds, as --json prints it.
 type report struct {
-	Kernel       string     `json:"kernel"`
-	Architecture string     `json:"architecture"`
-	Lockdown     string     `json:"lockdown"`
-	TypeInfo     string     `json:"type_information"`
-	Needs        []string   `json:"needs"`
-	Collectors   []examined `json:"collectors"`
-	Well         bool       `json:"well"`
-}
-
-// examined is a collector with what it does without on this machine.
-type examined struct {
-	engine.State
-	Absent []engine.HookState `json:"absent,omitempty"`
+	Kernel       string         `json:"kernel"`
+	Architecture string         `json:"architecture"`
+	Lockdown     string         `json:"lockdown"`
+	TypeInfo     string         `json:"type_information"`
+	Needs        []string       `json:"needs"`
+	Collectors   []engine.State `json:"collectors"`
+	Well         bool           `json:"well"`
 }
 
 // needs are what every collector needs; what one needs beyond is in its hooks.
@@ -60,7 +54,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 		if _, err := e.Families(ctx, nil); err != nil {
 			return err
 		}
-		r, err := examine(cfg, e)
+		r, err := examine(cfg.Machine, e)
 		if err != nil {
 			return err
 		}
@@ -78,7 +72,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 	}
 }
 
-func examine(cfg engine.Config, e *engine.Engine) (*report, error) {
+func examine(machine *kernel.Machine, e *engine.Engine) (*report, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return nil, fmt.Errorf("asking for the kernel's release: %w", err)
@@ -89,27 +83,19 @@ func examine(cfg engine.Config, e *engine.Engine) (*report, error) {
 		Lockdown:     kernel.Lockdown(),
 		TypeInfo:     "the kernel's own",
 		Needs:        needs,
+		Collectors:   e.States(),
 		Well:         true,
 	}
 	if r.Lockdown == "" {
 		r.Lockdown = "none"
 	}
-	if cfg.Machine.External() != nil {
+	if machine.External() != nil {
 		r.TypeInfo = "from the file given with --btf"
-	} else if f := cfg.Machine.Types(); f.Answer != kernel.Yes {
+	} else if f := machine.Types(); f.Answer != kernel.Yes {
 		r.TypeInfo = f.Reason
 	}
-	for i, s := range e.States() {
-		c := examined{State: s}
-		if s.Status != engine.Running {
-			r.Well = false
-		} else {
-			var err error
-			if c.Absent, err = engine.Absent(cfg.Specs[i], cfg); err != nil {
-				return nil, fmt.Errorf("%s: %w", s.Collector, err)
-			}
-		}
-		r.Collectors = append(r.Collectors, c)
+	for _, s := range r.Collectors {
+		r.Well = r.Well && s.Status == engine.Running
 	}
 	return r, nil
 }
@@ -124,22 +110,22 @@ func (r *report) print(w io.Writer) {
 		if c.Status == engine.Running {
 			running++
 		}
-		if i+1 < len(r.Collectors) && c.faresLike(r.Collectors[i+1]) {
+		if i+1 < len(r.Collectors) && fareAlike(c, r.Collectors[i+1]) {
 			continue // as without privileges: what is true of all is said once
 		}
-		c.print(w, strings.Join(names, ", "))
+		printCollector(w, c, strings.Join(names, ", "))
 		names = nil
 	}
 	fmt.Fprintf(w, "\n%d of %d collectors run on this machine.\n", running, len(r.Collectors))
 }
 
-func (c examined) faresLike(other examined) bool {
-	other.Collector = c.Collector
-	return reflect.DeepEqual(c, other)
+func fareAlike(a, b engine.State) bool {
+	b.Collector = a.Collector
+	return reflect.DeepEqual(a, b)
 }
 
-// print prints what is true of all of the names.
-func (c examined) print(w io.Writer, names string) {
+// printCollector prints what is true of all of the names.
+func printCollector(w io.Writer, c engine.State, names string) {
 	fmt.Fprintf(w, "\n%s: %s\n", names, c.Status)
 	if c.Status != engine.Running {
 		fmt.Fprintf(w, "  why: %s\n", c.Reason)

@@ -10,7 +10,7 @@ import (
 )
 
 // printed is what doctor prints of collectors, without the machine.
-func printed(collectors ...examined) string {
+func printed(collectors ...engine.State) string {
 	var out strings.Builder
 	(&report{Collectors: collectors}).print(&out)
 	_, text, _ := strings.Cut(out.String(), "\n\n")
@@ -18,10 +18,11 @@ func printed(collectors ...examined) string {
 }
 
 func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
-	got := printed(examined{
-		State: engine.State{Collector: "memory", Status: engine.Running, Hooks: []engine.HookState{
+	got := printed(engine.State{
+		Collector: "memory", Status: engine.Running,
+		Hooks: []engine.HookState{
 			{Name: "allocation", Program: "allocate", Attach: "raw_tp/a", AnyOf: []string{"raw_tp/a"}},
-		}},
+		},
 		Absent: []engine.HookState{{
 			Name: "start of a swap-in", AnyOf: []string{"fentry/s"}, Without: "swap-ins have no latency",
 			Rejected: []engine.Rejection{{Program: "swap", Attach: "fentry/s", Reason: "this kernel has no function s"}},
@@ -41,13 +42,13 @@ func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 
 func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
 	places := []string{"tp_btf/x", "raw_tp/x"}
-	got := printed(examined{State: engine.State{Collector: "x", Status: engine.Running, Hooks: []engine.HookState{
+	got := printed(engine.State{Collector: "x", Status: engine.Running, Hooks: []engine.HookState{
 		{Name: "best", Program: "typed", Attach: "tp_btf/x", AnyOf: places},
 		{
 			Name: "next", Program: "raw", Attach: "raw_tp/x", AnyOf: places,
 			Rejected: []engine.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
 		},
-	}}})
+	}})
 	const want = `x: running
   best: at tp_btf/x
   next: at raw_tp/x (the first that serves here of tp_btf/x, raw_tp/x)
@@ -61,10 +62,10 @@ func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
 }
 
 func TestDoctorSaysOnceWhatIsTrueOfAll(t *testing.T) {
-	lacks := func(name string) examined {
-		return examined{State: engine.State{Collector: name, Status: engine.Unsupported, Reason: "not permitted", Remedy: "run as root"}}
+	lacks := func(name string) engine.State {
+		return engine.State{Collector: name, Status: engine.Unsupported, Reason: "not permitted", Remedy: "run as root"}
 	}
-	other := examined{State: engine.State{Collector: "c", Status: engine.Failed, Reason: "refused"}}
+	other := engine.State{Collector: "c", Status: engine.Failed, Reason: "refused"}
 	got := printed(lacks("a"), lacks("b"), other)
 	const want = `a, b: unsupported
   why: not permitted

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 	"strings"
 
@@ -141,10 +142,8 @@ func (o *ownMetrics) addLosses(u *unit, read *reading) {
 			"Events that a program saw and could not count where they belong, by reason.",
 			float64(n), "collector", u.spec.Name, "reason", reason)
 	}
-	for _, m := range u.spec.Maps {
-		if _, ok := read.rows[m.Name]; ok && m.Loss != "" {
-			lost(m.Loss, read.others[m.Name])
-		}
+	for _, reason := range slices.Sorted(maps.Keys(read.lost)) {
+		lost(reason, read.lost[reason])
 	}
 	if u.losses.section == nil {
 		return

@@ -225,3 +225,30 @@ func TestOwnersGoFromAFullMap(t *testing.T) {
 		t.Errorf("only %d rows in all: the gone leave no room", name)
 	}
 }
+
+// What did not fit is lost; what the gone left behind had fitted.
+func TestOthersAreLostAndTheGoneAreNot(t *testing.T) {
+	h := newTenancy(t, 64, &tenants{leaving: func() {}})
+	const other, nobody = 0, 0xffffffff
+	for _, r := range []struct {
+		name, side, owner uint32
+		n                 uint64
+		how               ebpf.MapUpdateFlags
+	}{
+		{7, 1, 2, 1000, ebpf.UpdateNoExist},
+		{other, 0, 0, 3, ebpf.UpdateExist},
+		{other, 1, 0, 20, ebpf.UpdateExist},
+		{other, 1, nobody, 400, ebpf.UpdateExist},
+	} {
+		if err := h.set(r.name, r.side, r.owner, r.n, r.how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	rows, err := h.owned.table.rows()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := h.owned.others(rows, h.reserved), uint64(23*h.owned.table.cpus); got != want {
+		t.Errorf("%d are others, want %d", got, want)
+	}
+}

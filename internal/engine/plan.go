@@ -24,9 +24,8 @@ type machine interface {
 
 // choose takes for every hook its source, if that counts the right thing here,
 // or else the first program that this kernel supports. A hook without either
-// makes the collector unsupported, or is left out if it is optional.
-func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, m machine) ([]HookState, *Problem, error) {
-	var chosen []HookState
+// makes the collector unsupported, or is absent if it is optional.
+func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, m machine) (chosen, absent []HookState, problem *Problem, err error) {
 	for _, hook := range hooks {
 		if !applies(hook, chosen, on) {
 			continue
@@ -34,55 +33,25 @@ func choose(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option str
 		state, remedy, err := choice(hook, obj, m)
 		switch {
 		case err != nil:
-			return nil, nil, err
+			return nil, nil, nil, err
 		case state.Attach != "":
 			chosen = append(chosen, state)
-		case !hook.Optional:
+		case hook.Optional:
+			state.Without = hook.Without
+			absent = append(absent, state)
+		default:
 			var reasons []string
 			for _, r := range state.Rejected {
 				reasons = append(reasons, r.Attach+": "+r.Reason)
 			}
-			return append(chosen, state), &Problem{
+			return append(chosen, state), absent, &Problem{
 				Status: Unsupported,
 				Reason: fmt.Sprintf("nowhere to observe %s: %s", hook.Name, strings.Join(reasons, "; ")),
 				Remedy: remedy,
 			}, nil
 		}
 	}
-	return chosen, nil, nil
-}
-
-// Absent are the optional hooks that a running collector does without, since
-// this machine has none of their places.
-func Absent(spec collector.Spec, cfg Config) ([]HookState, error) {
-	obj, err := spec.Load()
-	if err != nil {
-		return nil, fmt.Errorf("parsing the object: %w", err)
-	}
-	on := func(option string) bool { return option == "" || cfg.on(spec.Name, option) }
-	return absent(spec.Hooks, obj, on, cfg.Machine)
-}
-
-func absent(hooks []collector.Hook, obj *ebpf.CollectionSpec, on func(option string) bool, m machine) ([]HookState, error) {
-	chosen, _, err := choose(hooks, obj, on, m)
-	if err != nil {
-		return nil, err
-	}
-	var without []HookState
-	for _, hook := range hooks {
-		if !hook.Optional || !applies(hook, chosen, on) {
-			continue
-		}
-		state, _, err := choice(hook, obj, m)
-		if err != nil {
-			return nil, err
-		}
-		if state.Attach == "" {
-			state.Without = hook.Without
-			without = append(without, state)
-		}
-	}
-	return without, nil
+	return chosen, absent, nil, nil
 }
 
 // choice tries the places of one hook. If there is none, the state is attached

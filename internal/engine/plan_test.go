@@ -67,7 +67,7 @@ func TestChooseTakesTheFirstThatTheKernelHas(t *testing.T) {
 		{unknown, "best", 0, ".rodata counts state"},
 	} {
 		obj := object()
-		chosen, problem, err := choose(hooks, obj, always, tc.has)
+		chosen, _, problem, err := choose(hooks, obj, always, tc.has)
 		if err != nil || problem != nil {
 			t.Fatalf("%s: problem %v, error %v", tc.program, problem, err)
 		}
@@ -88,7 +88,7 @@ func TestChooseTakesTheFirstThatTheKernelHas(t *testing.T) {
 
 func TestChooseExplainsWhyNothingServes(t *testing.T) {
 	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "next"}}}
-	_, problem, err := choose(hooks, object(), always, only())
+	_, _, problem, err := choose(hooks, object(), always, only())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestChooseExplainsWhyNothingServes(t *testing.T) {
 
 func TestChooseLeavesOutWhatIsNotWanted(t *testing.T) {
 	hooks := []collector.Hook{{Name: "event", Programs: []string{"best"}}, {Name: "extra", Programs: []string{"next"}, When: "more"}}
-	chosen, problem, err := choose(hooks, object(), func(option string) bool { return option == "" }, only("best"))
+	chosen, _, problem, err := choose(hooks, object(), func(option string) bool { return option == "" }, only("best"))
 	if err != nil || problem != nil || len(chosen) != 1 {
 		t.Errorf("chose %v (problem %v, error %v), want only the hook without a condition", chosen, problem, err)
 	}
@@ -115,12 +115,12 @@ func TestChooseFollowsWhatAnEarlierHookTook(t *testing.T) {
 		has  answers
 		want int
 	}{{only("best", "next"), 2}, {only("next"), 1}} {
-		chosen, problem, err := choose(hooks, object(), always, tc.has)
+		chosen, _, problem, err := choose(hooks, object(), always, tc.has)
 		if err != nil || problem != nil || len(chosen) != tc.want {
 			t.Errorf("chose %+v (problem %v, error %v), want %d hooks", chosen, problem, err, tc.want)
 		}
 	}
-	if _, problem, _ := choose(hooks, object(), always, only("best")); problem == nil {
+	if _, _, problem, _ := choose(hooks, object(), always, only("best")); problem == nil {
 		t.Error("no problem although the companion is missing")
 	}
 }
@@ -134,7 +134,7 @@ func TestChooseDoesWithoutWhatIsOptional(t *testing.T) {
 		has  answers
 		want int
 	}{{only("best", "next"), 2}, {only("best"), 1}} {
-		chosen, problem, err := choose(hooks, object(), always, tc.has)
+		chosen, _, problem, err := choose(hooks, object(), always, tc.has)
 		if err != nil || problem != nil || len(chosen) != tc.want {
 			t.Errorf("chose %+v (problem %v, error %v), want %d hooks", chosen, problem, err, tc.want)
 		}
@@ -160,7 +160,7 @@ func TestAbsent(t *testing.T) {
 		{companion, only("best"), false},
 	} {
 		hooks := []collector.Hook{{Name: "event", Programs: []string{"best"}}, tc.hook}
-		without, err := absent(hooks, object(), func(option string) bool { return option == "" }, tc.has)
+		_, without, _, err := choose(hooks, object(), func(option string) bool { return option == "" }, tc.has)
 		if err != nil || (len(without) == 1) != tc.want {
 			t.Errorf("%+v: absent are %+v (%v), want it to be: %v", tc.hook, without, err, tc.want)
 		}
@@ -172,7 +172,7 @@ func TestAbsent(t *testing.T) {
 
 func TestChooseNamesAMissingProgram(t *testing.T) {
 	hooks := []collector.Hook{{Name: "event", Programs: []string{"best", "absent"}}}
-	_, _, err := choose(hooks, object(), always, only("best"))
+	_, _, _, err := choose(hooks, object(), always, only("best"))
 	if err == nil || !strings.Contains(err.Error(), "absent") {
 		t.Errorf("error %v, want one that names the program", err)
 	}
@@ -193,7 +193,7 @@ func TestChooseTakesASourceOnlyIfItIsRight(t *testing.T) {
 	} {
 		hooks := []collector.Hook{{Name: "event", Source: tc.source, Programs: []string{"best"}}}
 		obj := object()
-		chosen, problem, err := choose(hooks, obj, func(string) bool { return true }, tc.has)
+		chosen, _, problem, err := choose(hooks, obj, func(string) bool { return true }, tc.has)
 		if err != nil || problem != nil {
 			t.Fatalf("problem %v, error %v", problem, err)
 		}

@@ -49,7 +49,7 @@ type HookState struct {
 	// "tp_btf/sys_enter", or the source, "/proc/vmstat"; "" if nothing serves.
 	Attach   string      `json:"attach,omitempty"`
 	Rejected []Rejection `json:"rejected,omitempty"`
-	// Without says of a hook that is [Absent] what is not observed.
+	// Without says of a hook that is absent what is not observed.
 	Without string `json:"without,omitempty"`
 
 	source *collector.Source // the one taken
@@ -65,4 +65,6 @@ type State struct {
 	// Adopted means that it goes on from what an earlier process pinned.
 	Adopted bool        `json:"adopted,omitempty"`
 	Hooks   []HookState `json:"hooks,omitempty"`
+	// Absent are the optional hooks that have no place on this machine.
+	Absent []HookState `json:"absent,omitempty"`
 }

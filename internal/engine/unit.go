@@ -24,6 +24,7 @@ import (
 type unit struct {
 	spec    collector.Spec
 	hooks   []HookState
+	absent  []HookState             // optional ones, without a place here
 	problem *Problem                // nil if it was attached
 	unread  atomic.Pointer[Problem] // why the last reading failed; nil if it did not
 	started time.Time
@@ -85,8 +86,8 @@ func (u *unit) bringUp(cfg *Config) *Problem {
 		return explain("parsing the object", err)
 	}
 	on := func(option string) bool { return option == "" || cfg.on(u.spec.Name, option) }
-	hooks, problem, err := choose(u.spec.Hooks, obj, on, cfg.Machine)
-	u.hooks = hooks
+	hooks, absent, problem, err := choose(u.spec.Hooks, obj, on, cfg.Machine)
+	u.hooks, u.absent = hooks, absent
 	if err != nil {
 		return explain("choosing programs", err)
 	}
@@ -259,7 +260,7 @@ func (u *unit) release() {
 type reading struct {
 	families []metric.Family
 	rows     map[string]int    // of each map that was read
-	others   map[string]uint64 // what the rows for what did not fit hold, by map
+	lost     map[string]uint64 // what rows for what did not fit hold, by reason
 	own      ownMetrics
 	err      error
 	took     time.Duration
@@ -271,7 +272,7 @@ func (u *unit) read(ctx context.Context) *reading {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	begin := time.Now()
-	out := &reading{rows: make(map[string]int), others: make(map[string]uint64)}
+	out := &reading{rows: make(map[string]int), lost: make(map[string]uint64)}
 	if u.coll != nil {
 		u.readAll(ctx, out)
 	}
@@ -304,7 +305,11 @@ func (u *unit) readAll(ctx context.Context, out *reading) {
 		}
 		rows[name] = read
 		out.rows[name] = len(read)
-		out.others[name] = u.owned[name].others(read, u.reserved[name])
+	}
+	for _, m := range u.spec.Maps {
+		if read, ok := rows[m.Name]; ok && m.Loss != "" {
+			out.lost[m.Loss] += u.owned[m.Name].others(read, u.reserved[m.Name])
+		}
 	}
 	byName := make(map[string]int)
 	for _, r := range u.readers {
@@ -349,7 +354,7 @@ func (u *unit) memory(name string) (bytes uint64, ok bool) {
 }
 
 func (u *unit) state() State {
-	s := State{Collector: u.spec.Name, Status: Running, Adopted: u.pins.adopted(), Hooks: u.hooks}
+	s := State{Collector: u.spec.Name, Status: Running, Adopted: u.pins.adopted(), Hooks: u.hooks, Absent: u.absent}
 	if p := cmp.Or(u.problem, u.unread.Load()); p != nil {
 		s.Status, s.Reason, s.Remedy, s.Detail = p.Status, p.Reason, p.Remedy, p.Detail
 	}
