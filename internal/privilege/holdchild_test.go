@@ -68,7 +68,10 @@ var holding = map[string]func() report{
 	"hold and hang":         func() report { return held(Plan{Hold: hold("cap_bpf", "cap_perfmon")}, hang) },
 	"hold for ever":         func() report { return held(Plan{Hold: hold("cap_bpf")}, unlowered) },
 	"hold and load":         func() report { return held(Plan{Hold: hold("cap_bpf", "cap_perfmon")}, load) },
-	"hold nothing yet":      undropped,
+	"hold and count": func() report {
+		return held(Plan{Hold: hold("cap_perfmon", "cap_sys_admin")}, count)
+	},
+	"hold nothing yet": undropped,
 }
 
 // twoReasons are needs of the same capability, one of them twice.
@@ -273,6 +276,27 @@ func load(h *Holder, r *report) {
 	r.Moments["with"] = now(h.Do([]string{"CAP_BPF", "CAP_PERFMON"}, use))
 	r.Moments["without again"] = now(use())
 	r.Moments["with too little"] = now(h.Do([]string{"CAP_PERFMON"}, use))
+}
+
+// count opens an event of perf for all tasks of a CPU, as is done when a CPU
+// comes on.
+func count(h *Holder, r *report) {
+	open := func() error {
+		attr := unix.PerfEventAttr{
+			Type:   unix.PERF_TYPE_SOFTWARE,
+			Size:   unix.PERF_ATTR_SIZE_VER0,
+			Config: unix.PERF_COUNT_SW_DUMMY,
+			Sample: 1,
+		}
+		fd, err := unix.PerfEventOpen(&attr, -1, 0, -1, unix.PERF_FLAG_FD_CLOEXEC)
+		if err != nil {
+			return err
+		}
+		return unix.Close(fd)
+	}
+	r.Moments["without"] = now(open())
+	r.Moments["with one"] = now(h.Do([]string{"CAP_PERFMON"}, open))
+	r.Moments["with both"] = now(h.Do([]string{"CAP_PERFMON", "CAP_SYS_ADMIN"}, open))
 }
 
 // undropped calls Do where nothing was given up.

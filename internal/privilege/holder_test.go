@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -254,11 +255,7 @@ func TestThreadThatCannotBeLoweredEnds(t *testing.T) {
 // What holding is for, on the real kernel.
 func TestProgramsLoadWhileRaised(t *testing.T) {
 	needBPF(t)
-	text, err := os.ReadFile("/proc/sys/kernel/unprivileged_bpf_disabled")
-	if err != nil {
-		t.Fatal(err)
-	}
-	unprivileged := strings.TrimSpace(string(text))
+	unprivileged := sysctl(t, "unprivileged_bpf_disabled")
 	for user, u := range users(t, cap.BPF, cap.PERFMON) {
 		r := run(t, "hold and load", u.attr)
 		if err := r.Moments["with"].Err; err != "" {
@@ -267,14 +264,43 @@ func TestProgramsLoadWhileRaised(t *testing.T) {
 		for _, name := range []string{"without", "without again", "with too little"} {
 			// A program of raw tracepoints takes capabilities everywhere.
 			want := "operation not permitted"
-			if unprivileged != "0" {
+			if unprivileged != 0 {
 				want = "map create: operation not permitted"
 			}
 			if err := r.Moments[name].Err; !strings.Contains(err, want) {
-				t.Errorf("%s, %s: %q, want %q (unprivileged_bpf_disabled is %s)", user, name, err, want, unprivileged)
+				t.Errorf("%s, %s: %q, want %q (unprivileged_bpf_disabled is %d)", user, name, err, want, unprivileged)
 			}
 		}
 	}
+}
+
+// Up to level 2 the kernel asks for CAP_PERFMON. Debian's and Ubuntu's kernels
+// ask for CAP_SYS_ADMIN above.
+func TestPerfEventsOpenWhileRaised(t *testing.T) {
+	needBPF(t)
+	paranoid := sysctl(t, "perf_event_paranoid")
+	for user, u := range users(t, cap.PERFMON, cap.SYS_ADMIN) {
+		r := run(t, "hold and count", u.attr)
+		for name, want := range map[string]bool{"without": paranoid <= 0, "with one": paranoid <= 2, "with both": true} {
+			if err := r.Moments[name].Err; (err == "") != want {
+				t.Errorf("%s, %s (perf_event_paranoid is %d): %q", user, name, paranoid, err)
+			}
+		}
+	}
+}
+
+// sysctl is the value of a number below /proc/sys/kernel.
+func sysctl(t *testing.T, name string) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/sys/kernel/" + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 func TestDoBeforeDropRunsPlainly(t *testing.T) {
