@@ -46,7 +46,7 @@ func no(reason, remedy string) Finding {
 }
 
 // unknown is no answer, because of an error.
-func unknown(err error) Finding { return unknown(err) }
+func unknown(err error) Finding { return Finding{Reason: err.Error()} }
 
 // passing is the answer as one that may change.
 func (f Finding) passing() Finding {

@@ -144,16 +144,16 @@ func (m *Machine) readBuiltIn() map[string]bool {
 const lookEvery = 250 * time.Millisecond
 
 // NextModule returns the module's state as soon as it is another than seen: the
-// module was loaded, came to life, began to go, went, or was loaded anew. It
-// returns the context's error if that ends first. What changed before the call,
-// after seen was asked for, is not missed.
+// module was loaded, came to life, went, or was loaded anew. It returns the
+// context's error if that ends first. What changed between the look that
+// returned seen and this call is not missed.
 //
-// It looks four times a second, which takes 2 µs each time, and does not listen
-// to uevents. The kernel announces a module before its start and not when the
-// start has ended, so that a listener has to look all the same. A service may
-// have no sockets of netlink, a container in a user namespace of its own gets
-// no uevents, and those of the network interfaces and disks of a busy machine
-// would wake the listener far more often.
+// It looks four times a second, which costs a stat(2) each, and does not listen
+// to uevents. The kernel sends one before the module starts and none when the
+// start has ended, so a listener has to look all the same. A service may be
+// denied sockets of netlink, a container in a user namespace of its own gets no
+// uevents, and those of a busy machine's disks and network interfaces would
+// wake a listener more often.
 func (m *Machine) NextModule(ctx context.Context, seen Module) (Module, error) {
 	ticks := time.NewTicker(lookEvery)
 	defer ticks.Stop()

@@ -132,7 +132,8 @@ func (m *Machine) LoadOptions(module string) (ebpf.CollectionOptions, error) {
 		Programs: ebpf.ProgramOptions{KernelTypes: kernelTypes},
 		Cache:    m.Cache(),
 	}
-	if m.look(module).BuiltIn {
+	in := m.look(module)
+	if in.BuiltIn {
 		return options, nil
 	}
 	types, err := m.ModuleTypes(module)
@@ -143,9 +144,7 @@ func (m *Machine) LoadOptions(module string) (ebpf.CollectionOptions, error) {
 	default:
 		options.Programs.ExtraRelocationTargets = []*btf.Spec{types}
 	}
-	// A trampoline's target is looked for in the modules of the cache, where a
-	// module of another load would be stale.
-	options.Cache = btf.NewCache()
+	options.Cache = m.cacheFor(in)
 	return options, nil
 }
 
