@@ -53,7 +53,7 @@ func waysHere(t *testing.T) []way {
 		if err != nil {
 			t.Fatal(err)
 		}
-		splice := machine.Function("filemap_splice_read").Answer == kernel.Yes
+		splice := machine.Function("filemap_splice_read", "").Answer == kernel.Yes
 		return w.name == "kprobes" && splice || !slices.ContainsFunc(w.programs, func(name string) bool {
 			return machine.Program(obj.Programs[name], obj.Maps).Answer == kernel.Yes
 		})
