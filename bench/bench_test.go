@@ -45,8 +45,8 @@ func TestCasesAreComplete(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, hook := range c.Textbook.Hooks {
-			if obj.Programs[hook.Programs[0]] == nil {
-				t.Errorf("%s: the textbook has no program %s", c.Name, hook.Programs[0])
+			if program := hook.Ways[0].Programs[0]; obj.Programs[program] == nil {
+				t.Errorf("%s: the textbook has no program %s", c.Name, program)
 			}
 		}
 	}
@@ -58,9 +58,9 @@ func TestEmptiedKeepsTheHooks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		taken := []string{c.Spec.Hooks[0].Programs[0]}
+		taken := []string{c.Spec.Hooks[0].Ways[0].Programs[0]}
 		spec := emptied(c.Spec, taken)
-		if len(spec.Hooks) != 1 || !slices.Equal(spec.Hooks[0].Programs, taken) {
+		if len(spec.Hooks) != 1 || !slices.Equal(spec.Hooks[0].Ways[0].Programs, taken) {
 			t.Errorf("%s: the hooks are %v, want that of %v", c.Name, spec.Hooks, taken)
 		}
 		bare, err := spec.Load()

@@ -83,9 +83,7 @@ func (t *trial) look() error {
 	}
 	defer a.close()
 	for _, hook := range a.engine.States()[0].Hooks {
-		if hook.Program != "" {
-			t.taken = append(t.taken, hook.Program)
-		}
+		t.taken = append(t.taken, hook.Programs...)
 	}
 	return nil
 }

@@ -51,7 +51,7 @@ var errUnsupported = errors.New("not supported by this machine")
 
 // newEngine attaches collectors. The options are those of all of them.
 func newEngine(machine *kernel.Machine, specs []collector.Spec, options []string) *engine.Engine {
-	on := make(map[string]bool)
+	on := make(map[string]collector.Value)
 	for _, s := range specs {
 		for _, o := range options {
 			on[s.Name+"."+o] = true
@@ -118,9 +118,9 @@ func emptied(spec collector.Spec, taken []string) collector.Spec {
 		}
 		return obj, nil
 	}
-	spec.Hooks, spec.Maps, spec.Metrics = nil, nil, nil
+	spec.Hooks, spec.Tables, spec.Metrics = nil, nil, nil
 	for _, p := range taken {
-		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Programs: []string{p}})
+		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Ways: collector.By(p)})
 	}
 	return spec
 }

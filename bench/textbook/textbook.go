@@ -93,10 +93,11 @@ func counting(table string, load func() (*ebpf.CollectionSpec, error), programs 
 	spec := collector.Spec{
 		Name:    name,
 		Load:    load,
-		Metrics: []collector.Metric{{Name: Events, Kind: collector.Counter, Map: table, Labels: labels}},
+		Tables:  []collector.Table{{Map: table, Labels: labels}},
+		Metrics: []collector.Metric{{Name: Events, Kind: collector.Counter, Map: table}},
 	}
 	for _, p := range programs {
-		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Programs: []string{p}})
+		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Ways: collector.By(p)})
 	}
 	return spec
 }

@@ -28,7 +28,7 @@ func TestCompatCalls(t *testing.T) {
 	const pids, ppids, maxes, unnamed, beyond = 1013, 1019, 1021, 17, 19
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix), "errors", "latency")
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "errors", "latency")
 			before := kerneltest.Read(t, e)
 			for range pids {
 				if got := compat.Call(compatGetpid); got != int32(os.Getpid()) {

@@ -18,7 +18,7 @@ const errorsTotal = "ebpf_syscall_errors_total"
 func TestErrorsByErrno(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix), "errors")
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "errors")
 			before := kerneltest.Read(t, e)
 			made := makeCalls(calls)
 			after := kerneltest.Read(t, e)
@@ -52,7 +52,7 @@ func TestErrorsByErrno(t *testing.T) {
 func TestErrorTableFull(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			spec := only(Spec(), v.suffix)
+			spec := kerneltest.OnlySuffix(Spec(), v.suffix)
 			roomy := kerneltest.Run(t, spec, "errors")
 			spec.Load = func() (*ebpf.CollectionSpec, error) {
 				obj, err := loadSyscall()

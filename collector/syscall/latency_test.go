@@ -53,7 +53,7 @@ func TestLatency(t *testing.T) {
 	engines := make(map[string]*engine.Engine)
 	befores := make(map[string]kerneltest.Numbers)
 	for _, v := range variants {
-		engines[v.name] = kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+		engines[v.name] = kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "latency")
 	}
 	// A row's memory may not be there the first time, as other calls want new
 	// rows, too: such a call is counted as lost.
@@ -121,7 +121,7 @@ func TestLatencyOnAllCPUs(t *testing.T) {
 	const threads, times = 3, 2003
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "latency")
 			before := kerneltest.Read(t, e)
 			cpus := kerneltest.CPUs(t)
 			var workers kerneltest.Threads
@@ -157,7 +157,7 @@ func TestNewTasksAreNotLost(t *testing.T) {
 	const births = 307
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "latency")
 			before := unstamped(t, e)
 			for range births {
 				var thread kerneltest.Threads

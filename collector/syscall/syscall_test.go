@@ -17,7 +17,7 @@ const total = "ebpf_syscalls_total"
 func TestCallsAreCounted(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 			before := kerneltest.Read(t, e)
 			// docs/ACCURACY.md has these.
 			shown := []string{"sched_rr_get_interval", "timer_getoverrun", "personality"}
@@ -46,7 +46,7 @@ func TestCallsOnAllCPUs(t *testing.T) {
 	const threads, times = 3, 20011
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 			before := kerneltest.Read(t, e)
 			cpus := kerneltest.CPUs(t)
 			var workers kerneltest.Threads
@@ -80,7 +80,7 @@ func TestCallsOnAllCPUs(t *testing.T) {
 func TestUnknownNumbers(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 			before := kerneltest.Read(t, e)
 			const inside, last, outside, huge = 503, 509, 521, 523
 			makeCalls([]call{

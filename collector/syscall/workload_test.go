@@ -3,13 +3,10 @@
 package syscall
 
 import (
-	"slices"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 	"github.com/kernscope/kernscope/internal/label"
@@ -36,23 +33,12 @@ func (v variant) accuracy(t *testing.T, metric, workload string, got int, truth 
 	}
 }
 
-// only leaves of every hook the alternatives whose names end so.
-func only(spec collector.Spec, suffix string) collector.Spec {
-	spec.Hooks = slices.Clone(spec.Hooks)
-	for i, h := range spec.Hooks {
-		spec.Hooks[i].Programs = slices.DeleteFunc(slices.Clone(h.Programs), func(program string) bool {
-			return !strings.HasSuffix(program, suffix)
-		})
-	}
-	return spec
-}
-
 // program is what observes the hook.
 func program(t *testing.T, e *engine.Engine, hook string) string {
 	t.Helper()
 	for _, h := range e.States()[0].Hooks {
 		if h.Name == hook {
-			return h.Program
+			return h.Programs[0]
 		}
 	}
 	t.Fatalf("no hook %q", hook)

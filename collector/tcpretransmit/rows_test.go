@@ -5,11 +5,9 @@ package tcpretransmit
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
@@ -23,17 +21,6 @@ const (
 var variants = []struct{ name, suffix string }{
 	{"typed", "_typed"},
 	{"raw", "_raw"},
-}
-
-// only leaves of every hook the alternatives whose names end so.
-func only(spec collector.Spec, suffix string) collector.Spec {
-	spec.Hooks = slices.Clone(spec.Hooks)
-	for i, h := range spec.Hooks {
-		spec.Hooks[i].Programs = slices.DeleteFunc(slices.Clone(h.Programs), func(program string) bool {
-			return !strings.HasSuffix(program, suffix)
-		})
-	}
-	return spec
 }
 
 // check is a test that collects what is wrong with a try.

@@ -20,7 +20,7 @@ func TestBlackhole(t *testing.T) {
 			silent := n.socket(unix.AF_INET6)
 			silent.drop(all)
 			port := silent.listen()
-			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 			want := make(map[string]int)
 			var connections []*socket
 			for _, p := range []struct {
@@ -66,7 +66,7 @@ func TestSynAck(t *testing.T) {
 	for _, v := range variants {
 		exactly(t, v.name, func(t *testing.T, c *check) {
 			n := newNamespace(t)
-			e := kerneltest.Run(t, only(Spec(), v.suffix))
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 			want := make(map[string]int)
 			sum := 0
 			for _, p := range []struct {
@@ -107,8 +107,8 @@ func TestSynAck(t *testing.T) {
 func TestPreferredPrograms(t *testing.T) {
 	e := kerneltest.Run(t, Spec())
 	for i, want := range []string{"tcpretransmit_segment_typed", "tcpretransmit_synack_typed"} {
-		if h := e.States()[0].Hooks[i]; h.Program != want {
-			t.Errorf("%s is observed by %s, want %s", h.Name, h.Program, want)
+		if h := e.States()[0].Hooks[i]; h.Programs[0] != want {
+			t.Errorf("%s is observed by %s, want %s", h.Name, h.Programs[0], want)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package table
 
 import (
 	"maps"
@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
-
-	"github.com/kernscope/kernscope/internal/metric"
 )
 
 var u64 = &btf.Int{Name: "unsigned long long", Size: 8}
@@ -36,33 +34,21 @@ func TestFind(t *testing.T) {
 	}{
 		{"n", 0, 8, 1}, {"in.b", 16, 8, 1}, {"list", 24, 40, 5},
 	} {
-		m, err := find(outer, tc.path)
+		m, err := Find(outer, tc.path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := m.words(); m.offset != tc.offset || m.size != tc.size || n != tc.words || err != nil {
+		if n, err := m.Words(); m.offset != tc.offset || m.size != tc.size || n != tc.words || err != nil {
 			t.Errorf("%s: offset %d, size %d, %d counters (%v), want %+v", tc.path, m.offset, m.size, n, err, tc)
 		}
 	}
 	for path, complaint := range map[string]string{"in.c": "struct inner has no member c", "n.a": "not a member of a struct"} {
-		if _, err := find(outer, path); err == nil || !strings.Contains(err.Error(), complaint) {
+		if _, err := Find(outer, path); err == nil || !strings.Contains(err.Error(), complaint) {
 			t.Errorf("%s: error %v, want %q", path, err, complaint)
 		}
 	}
-	if m, _ := find(outer, "in"); m.histogram() == nil {
+	if m, _ := Find(outer, "in"); m.Histogram() == nil {
 		t.Error("a struct that is no histogram was taken for one")
-	}
-}
-
-func TestSumEqual(t *testing.T) {
-	hist := func(n uint64) *metric.Hist { return &metric.Hist{Slots: []uint64{n, 2 * n}, Sum: 3 * n} }
-	got := sumEqual([]metric.Sample{
-		{Labels: []string{"sda", "read"}, Value: 1, Hist: hist(1)},
-		{Labels: []string{"sd", "aread"}, Value: 4},
-		{Labels: []string{"sda", "read"}, Value: 2, Hist: hist(10)},
-	})
-	if len(got) != 2 || got[0].Value != 3 || got[1].Value != 4 || got[0].Hist.Sum != 33 || got[0].Hist.Slots[1] != 22 {
-		t.Errorf("%+v, %+v", got, got[0].Hist)
 	}
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package table
 
 import (
 	"encoding/binary"
@@ -33,20 +33,15 @@ func (o *tenants) Look(raw map[string]bool) map[string]bool {
 
 func (o *tenants) Label(name, raw string) string { return fmt.Sprintf("%s %d", name, raw[0]) }
 
-// tenancy is a map whose key is {u32 name; enum side; u32 owner}, as the engine
-// sees it.
-type tenancy struct {
-	owned    *owned
-	reader   *reader
-	reserved map[string]bool
-}
+// tenancy is a table whose key is {u32 name; enum side; u32 owner}.
+type tenancy struct{ *Table }
 
 func newTenancy(t *testing.T, size uint32, owners label.Owners) *tenancy {
 	t.Helper()
 	needMaps(t)
 	number := &btf.Int{Name: "u32", Size: 4}
 	side := &btf.Enum{Name: "side", Size: 4, Values: []btf.EnumValue{{Name: "SIDE_LEFT", Value: 0}, {Name: "SIDE_RIGHT", Value: 1}}}
-	spec := &ebpf.MapSpec{
+	def := &ebpf.MapSpec{
 		Type: ebpf.PerCPUHash, KeySize: 12, ValueSize: 8, MaxEntries: size,
 		Key: &btf.Struct{Name: "key", Size: 12, Members: []btf.Member{
 			{Name: "name", Type: number},
@@ -55,39 +50,25 @@ func newTenancy(t *testing.T, size uint32, owners label.Owners) *tenancy {
 		}},
 		Value: &btf.Int{Name: "u64", Size: 8},
 	}
-	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: spec.Type, KeySize: spec.KeySize, ValueSize: spec.ValueSize, MaxEntries: size, Flags: 1})
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: def.Type, KeySize: def.KeySize, ValueSize: def.ValueSize, MaxEntries: size, Flags: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	described := collector.Map{Name: "rows", Other: "side", Owners: &collector.Owners{
-		Field: "owner", As: func() label.Owners { return owners },
-	}}
-	table, err := newTable(m)
+	table, err := Open(collector.Table{
+		Map: "rows", Overflow: &collector.Overflow{Each: "side", Loss: "map_full"},
+		Owners: &collector.Owners{Field: "owner", As: func() label.Owners { return owners }},
+		Labels: []collector.Label{
+			{Name: "name", Field: "name", As: label.Number},
+			{Name: "side", Field: "side"},
+			{Name: "owner", Field: "owner"},
+		},
+	}, def, m)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := new(tenancy)
-	if out.owned, err = newOwned(described, spec, table); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(out.owned.done.close)
-	reserved, err := reserve([]collector.Map{described},
-		&ebpf.CollectionSpec{Maps: map[string]*ebpf.MapSpec{"rows": spec}},
-		&ebpf.Collection{Maps: map[string]*ebpf.Map{"rows": m}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	out.reserved = reserved["rows"]
-	out.reader, err = newReader(collector.Metric{Name: "ops", Kind: collector.Counter, Map: "rows", Labels: []collector.Label{
-		{Name: "name", Field: "name", As: label.Number},
-		{Name: "side", Field: "side"},
-		{Name: "owner", Field: "owner"},
-	}}, spec, out.owned, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return out
+	t.Cleanup(table.Close)
+	return &tenancy{table}
 }
 
 // add counts as a program does: on all CPUs, or not at all if there is no room.
@@ -100,24 +81,21 @@ func (h *tenancy) set(name, side, owner uint32, n uint64, how ebpf.MapUpdateFlag
 	for _, v := range []uint32{name, side, owner} {
 		key = binary.NativeEndian.AppendUint32(key, v)
 	}
-	return h.owned.table.m.Update(key, slices.Repeat([]uint64{n}, h.owned.table.cpus), how)
+	return h.raw.m.Update(key, slices.Repeat([]uint64{n}, h.raw.cpus), how)
 }
 
 // read is what is served, by labels, with the CPUs' equal copies as one.
 func (h *tenancy) read(t *testing.T) map[string]uint64 {
 	t.Helper()
-	rows, err := h.owned.table.rows()
+	read, err := h.Table.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if rows, err = h.owned.settle(rows, h.reserved); err != nil {
-		t.Fatal(err)
-	}
 	served := make(map[string]uint64)
-	for _, s := range h.reader.samples(nil, rows, h.reserved) {
-		served[fmt.Sprint(s.Labels)] += uint64(s.Value)
+	for _, r := range read.Rows {
+		served[fmt.Sprint(r.Labels)] += r.Words[0]
 	}
-	cpus := uint64(h.owned.table.cpus)
+	cpus := uint64(h.raw.cpus)
 	for labels, n := range served {
 		if n%cpus != 0 {
 			t.Errorf("%s is %d on %d CPUs", labels, n, cpus)
@@ -173,7 +151,7 @@ func TestOwnersGo(t *testing.T) {
 	}
 	want = map[string]uint64{"[7 left gone]": 315, "[7 right gone]": 20, "[8 left gone]": 4000, "[7 left owner 3]": 50000}
 	expectServed(t, h.read(t), want)
-	rows, err := h.owned.table.rows()
+	rows, err := h.raw.rows()
 	// Those of the gone, the one that lives, and the four reserved.
 	if err != nil || len(rows) != 3+1+4 {
 		t.Errorf("%d rows: %v", len(rows), err)
@@ -244,11 +222,11 @@ func TestOthersAreLostAndTheGoneAreNot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rows, err := h.owned.table.rows()
+	read, err := h.Table.Read()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := h.owned.others(rows, h.reserved), uint64(23*h.owned.table.cpus); got != want {
-		t.Errorf("%d are others, want %d", got, want)
+	if want := uint64(23 * h.raw.cpus); read.Lost != want {
+		t.Errorf("%d are lost, want %d", read.Lost, want)
 	}
 }

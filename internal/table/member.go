@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package table
 
 import (
 	"fmt"
@@ -11,21 +11,21 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// member is where a member of a C struct lies, from the object's type
+// Member is where a member of a C struct lies, from the object's type
 // information.
-type member struct {
+type Member struct {
 	offset int
 	size   int
 	typ    btf.Type
 }
 
-// find resolves a dotted path of members in a type; "" is the type itself.
-func find(typ btf.Type, path string) (member, error) {
-	at := member{typ: btf.UnderlyingType(typ)}
+// Find resolves a dotted path of members in a type; "" is the type itself.
+func Find(typ btf.Type, path string) (Member, error) {
+	at := Member{typ: btf.UnderlyingType(typ)}
 	for _, name := range strings.FieldsFunc(path, func(r rune) bool { return r == '.' }) {
 		parent, ok := at.typ.(*btf.Struct)
 		if !ok {
-			return member{}, fmt.Errorf("%s in %q is not a member of a struct", name, path)
+			return Member{}, fmt.Errorf("%s in %q is not a member of a struct", name, path)
 		}
 		next := -1
 		for i, m := range parent.Members {
@@ -34,21 +34,28 @@ func find(typ btf.Type, path string) (member, error) {
 			}
 		}
 		if next < 0 {
-			return member{}, fmt.Errorf("struct %s has no member %s", parent.Name, name)
+			return Member{}, fmt.Errorf("struct %s has no member %s", parent.Name, name)
 		}
 		at.offset += int(parent.Members[next].Offset.Bytes())
 		at.typ = btf.UnderlyingType(parent.Members[next].Type)
 	}
 	size, err := btf.Sizeof(at.typ)
 	if err != nil {
-		return member{}, fmt.Errorf("sizing %q: %w", path, err)
+		return Member{}, fmt.Errorf("sizing %q: %w", path, err)
 	}
 	at.size = size
 	return at, nil
 }
 
-// words says how many counters (u64) a member is: 1, or the length of an array.
-func (m member) words() (int, error) {
+// First returns which word of the value the member begins with.
+func (m Member) First() int { return m.offset / 8 }
+
+// Offset returns where the member begins, in bytes.
+func (m Member) Offset() int { return m.offset }
+
+// Words returns how many counters (u64) the member is: 1, or the length of an
+// array.
+func (m Member) Words() (int, error) {
 	elem, n := m.typ, 1
 	if array, ok := m.typ.(*btf.Array); ok {
 		elem, n = btf.UnderlyingType(array.Type), int(array.Nelems)
@@ -59,17 +66,17 @@ func (m member) words() (int, error) {
 	return n, nil
 }
 
-// histogram checks that the member is the histogram of bpf/hist.bpf.h.
-func (m member) histogram() error {
-	slots, err := find(m.typ, "slots")
+// Histogram fails unless the member is the histogram of bpf/hist.bpf.h.
+func (m Member) Histogram() error {
+	slots, err := Find(m.typ, "slots")
 	if err != nil {
 		return err
 	}
-	n, err := slots.words()
+	n, err := slots.Words()
 	if err != nil {
 		return err
 	}
-	sum, err := find(m.typ, "sum")
+	sum, err := Find(m.typ, "sum")
 	if err != nil {
 		return err
 	}

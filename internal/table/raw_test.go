@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package table
 
 import (
 	"encoding/binary"
@@ -60,7 +60,7 @@ func TestTableSumsEveryRow(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			table, err := newTable(m)
+			table, err := newRaw(m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -102,7 +102,7 @@ func TestTableGrowsItsBatch(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	table, err := newTable(m)
+	table, err := newRaw(m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestTableGrowsItsBatch(t *testing.T) {
 	if err != nil || len(rows) != 1000 {
 		t.Fatalf("%d rows, %v", len(rows), err)
 	}
-	if table.size == 1 {
+	if table.batch.size == 1 {
 		t.Error("no bucket had two entries: the test shows nothing")
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package engine
+package attach
 
 import (
 	"encoding/hex"
@@ -22,11 +22,14 @@ import (
 //	                   program-PROGRAM
 //	                   link-PROGRAM             or, for events of perf,
 //	                   link-PROGRAM-CPU-PERIOD  one for each CPU
+//	                   module-LOAD/
 //	                   complete/
 //
-// The last is made when all else is there, and is the first to be removed: what
-// lacks it was left by a process that was killed, and is worth nothing. Its time
-// is when the collector began to count.
+// LOAD numbers the load of the module that the programs are attached to; where
+// another is loaded by now, the maps are adopted alone. The last is made when
+// all else is there, and is the first to be removed: what lacks it was left by
+// a process that was killed, and is worth nothing. Its time is when the
+// collector began to count.
 type Pins struct {
 	dir string
 }
@@ -194,3 +197,4 @@ func (p *Pins) take(collector string) (io.Closer, error) {
 func mapPin(name string) string     { return "map-" + strings.ReplaceAll(name, ".", "-") }
 func programPin(name string) string { return "program-" + name }
 func linkPin(name string) string    { return "link-" + name }
+func modulePin(load uint64) string  { return fmt.Sprintf("module-%d", load) }
