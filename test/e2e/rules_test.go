@@ -77,8 +77,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesToCome are of collectors that only a test of internal/kit knows.
-func TestRulesToCome(t *testing.T) {
+// TestRulesOfGadget are of a collector that only a test of internal/kit has.
+func TestRulesOfGadget(t *testing.T) {
 	t.Parallel()
 	const dir = "../../internal/kit/testdata/prometheus/"
 	content(t, "check", "rules", "--lint=all", "--lint-fatal", dir+rulesFile)
