@@ -110,6 +110,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		return fmt.Errorf("giving up capabilities: %w", err)
 	}
 	logCapabilities(env.logger, left)
+	e.Follow()
 
 	s, err := server.Listen(server.Config{
 		Source:        endingWith(ctx, e.Families),

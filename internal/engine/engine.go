@@ -49,28 +49,35 @@ type Config struct {
 // Engine is a set of collectors at work.
 type Engine struct {
 	units []*unit
+	ctx   context.Context // ends with the engine
 	stop  context.CancelFunc
 }
 
 // New loads and attaches the collectors. It always returns an engine: what
 // could not start is in the states, and was logged.
 func New(cfg Config) *Engine {
-	ctx, stop := context.WithCancel(context.Background())
-	e := &Engine{stop: stop}
+	e := new(Engine)
+	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, spec := range cfg.Specs {
 		// One after the other: decoding the kernel's types for several
 		// objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).
 		u := newUnit(spec, &cfg)
-		u.start(ctx)
+		u.start(e.ctx)
 		e.units = append(e.units, u)
 	}
 	// The kernel's type information was only needed for loading.
 	cfg.Machine.Release()
 	debug.FreeOSMemory()
-	for _, u := range e.units {
-		u.follow(ctx)
-	}
 	return e
+}
+
+// Follow begins to follow the modules and files that collectors wait for or may
+// lose, until [Engine.Close]. Capabilities are given up before, as that stops
+// what is being attached meanwhile.
+func (e *Engine) Follow() {
+	for _, u := range e.units {
+		u.follow(e.ctx)
+	}
 }
 
 // closePatience is how long Close waits for a reading to end.

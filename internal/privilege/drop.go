@@ -85,7 +85,7 @@ func (h *Holder) Drop(p Plan) (Outcome, error) {
 	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
 		return Outcome{}, fmt.Errorf("setting no_new_privs: %w", err)
 	}
-	h.dropped.Store(&dropped{values, denied}) // for p.Works, which may call Do
+	h.dropped.Store(&dropped{asked, values, denied}) // for p.Works, which may call Do
 	required, err := require(possessed, asked, p.Works)
 	if err != nil {
 		return Outcome{}, err
@@ -102,7 +102,7 @@ func (h *Holder) Drop(p Plan) (Outcome, error) {
 	if err := set(slices.Concat(kept, values), kept); err != nil {
 		return Outcome{}, fmt.Errorf("dropping capabilities: %w", err)
 	}
-	h.dropped.Store(&dropped{values, denied})
+	h.dropped.Store(&dropped{kept, values, denied})
 	out := Outcome{Held: held, Denied: denied}
 	for _, v := range asked {
 		out.Kept = append(out.Kept, Kept{v.String(), "asked for"})

@@ -68,6 +68,7 @@ var holding = map[string]func() report{
 	"hold and hang":         func() report { return held(Plan{Hold: hold("cap_bpf", "cap_perfmon")}, hang) },
 	"hold for ever":         func() report { return held(Plan{Hold: hold("cap_bpf")}, unlowered) },
 	"hold and load":         func() report { return held(Plan{Hold: hold("cap_bpf", "cap_perfmon")}, load) },
+	"hold and nest":         func() report { return held(Plan{Hold: hold("cap_bpf", "cap_perfmon")}, nest) },
 	"hold and count": func() report {
 		return held(Plan{Hold: hold("cap_perfmon", "cap_sys_admin")}, count)
 	},
@@ -218,6 +219,17 @@ func hang(h *Holder, r *report) {
 	close(release)
 	other.Wait()
 	r.Moments["none"] = now(nil)
+}
+
+// nest calls Do in Do.
+func nest(h *Holder, r *report) {
+	err := h.Do([]string{"cap_bpf"}, func() error {
+		return h.Do([]string{"cap_bpf", "cap_perfmon"}, func() error {
+			r.Moments["inner"] = now(nil)
+			return nil
+		})
+	})
+	r.Moments["after"] = now(err)
 }
 
 // unlowered makes a raised thread that the kernel does not let be lowered: a

@@ -22,8 +22,8 @@ type Holder struct {
 
 // dropped is what a [Holder] knows of a process that gave capabilities up.
 type dropped struct {
-	held   []cap.Value
-	denied []Denied
+	kept, held []cap.Value
+	denied     []Denied
 }
 
 // Do runs f with the capabilities in effect, as far as the process holds them,
@@ -72,9 +72,8 @@ func (h *Holder) Do(capabilities []string, f func() error) error {
 // choose returns which of the held capabilities serve as the asked ones, and
 // which asked ones are neither held nor kept.
 func (d *dropped) choose(asked []cap.Value) (raise, lacking []cap.Value) {
-	kept := raised(cap.GetProc(), cap.Effective)
 	for _, wanted := range asked {
-		if _, ok := standIn(wanted, kept); ok {
+		if _, ok := standIn(wanted, d.kept); ok {
 			continue
 		}
 		v, ok := standIn(wanted, d.held)

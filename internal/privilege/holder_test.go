@@ -239,6 +239,16 @@ func TestHangingFunctionStopsNoOther(t *testing.T) {
 	}
 }
 
+func TestInnerCallHasWhatItAsksFor(t *testing.T) {
+	r := run(t, "hold and nest", nil)
+	both := mask(cap.BPF, cap.PERFMON)
+	m := r.Moments["inner"]
+	if got := m.Threads[m.Thread]["CapEff"]; got != both {
+		t.Errorf("raised is %s, want %s", got, both)
+	}
+	expectThreads(t, r, "after", both, mask(), "", mask())
+}
+
 func TestThreadThatCannotBeLoweredEnds(t *testing.T) {
 	r := run(t, "hold for ever", nil)
 	one := mask(cap.BPF)
