@@ -11,10 +11,24 @@ import (
 	"github.com/kernscope/kernscope/collector/builtin"
 )
 
+// readme are the headings of a collector's README, in order.
+var readme = []string{"Measures", "Does not measure", "Metrics", "Options", "Needs", "Overhead", "Cross-check"}
+
+// headings returns the headings of the second level.
+func headings(markdown string) (all []string) {
+	for line := range strings.Lines(markdown) {
+		if heading, ok := strings.CutPrefix(line, "## "); ok {
+			all = append(all, strings.TrimSpace(heading))
+		}
+	}
+	return all
+}
+
 // checkCollectors finds folders of collector/ that have a kernel half but are
 // not in the list of built-in collectors, entries of the list without a
-// folder, and folders that lack one of their files. A folder has its
-// collector's name without dashes, which Go's packages cannot have.
+// folder, and folders that lack one of their files or a heading of their README.
+// A folder has its collector's name without dashes, which Go's packages cannot
+// have.
 func checkCollectors(files []file) (complaints []string) {
 	var folders, listed []string
 	for _, f := range files {
@@ -32,9 +46,12 @@ func checkCollectors(files []file) (complaints []string) {
 		}
 	}
 	for _, name := range listed {
-		for _, want := range []string{name + ".bpf.c", name + ".go", name + "_test.go"} {
-			if !slices.ContainsFunc(files, func(f file) bool { return f.path == path.Join("collector", name, want) }) {
+		for _, want := range []string{name + ".bpf.c", name + ".go", name + "_test.go", "README.md"} {
+			i := slices.IndexFunc(files, func(f file) bool { return f.path == path.Join("collector", name, want) })
+			if i < 0 {
 				complaints = append(complaints, fmt.Sprintf("collector/%s: %s is missing", name, want))
+			} else if got := headings(files[i].text); want == "README.md" && !slices.Equal(got, readme) {
+				complaints = append(complaints, fmt.Sprintf("%s: its headings are %s; they should be %s", files[i].path, strings.Join(got, ", "), strings.Join(readme, ", ")))
 			}
 		}
 	}
