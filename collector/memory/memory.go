@@ -11,8 +11,6 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" memory memory.bpf.c -- -I../../bpf
-
 // Metrics that /proc/vmstat serves.
 const (
 	minors      = "ebpf_page_faults_minor_total"
