@@ -9,7 +9,8 @@ import (
 )
 
 // Case compares a collector with nothing, with empty programs and with the
-// textbook, on one workload. A new collector adds one to [Cases].
+// textbook, on one workload. A collector without one in [Cases] is listed as not
+// measured.
 type Case struct {
 	Name string
 	// Event is what the times are per: "system call".
