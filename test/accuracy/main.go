@@ -7,8 +7,9 @@
 //	accuracy --check DIR    fails if the page has other rows than were recorded
 //
 // DIR has a folder for each kernel. Either fails if a kernel is missing, if a
-// difference is not explained, or if a row is recorded by two tests. It runs at
-// the top of the repository.
+// difference is not explained, if a row is recorded by two tests, or if nothing
+// is compared of a metric on a kernel of the matrix. It runs at the top of the
+// repository.
 package main
 
 import (
@@ -16,6 +17,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/kernscope/kernscope/collector/builtin"
 )
@@ -58,15 +60,19 @@ func run(check bool, args []string) error {
 	if err != nil {
 		return err
 	}
+	var missing error
+	if complaints := uncompared(text, builtin.Collectors(), kernels); complaints != nil {
+		missing = errors.New(strings.Join(complaints, "\n"))
+	}
 	if !check {
 		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
 			return fmt.Errorf("writing the page: %w", err)
 		}
-		return nil
+		return missing
 	}
 	committed, err := os.ReadFile(page)
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
-	return sameRows(string(committed), text, results)
+	return errors.Join(missing, sameRows(string(committed), text, results))
 }

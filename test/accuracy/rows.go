@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/kernscope/kernscope/collector"
 )
 
 // cells are those of a page that hold a comparison, as "metric, workload,
@@ -32,6 +34,34 @@ func cells(page string) map[string]bool {
 		}
 	}
 	return there
+}
+
+// uncompared returns a complaint for each metric that a page compares with
+// nothing on a kernel of the matrix.
+func uncompared(text string, specs []collector.Spec, kernels []string) (complaints []string) {
+	compared := cells(text)
+	for _, spec := range specs {
+		for _, m := range spec.Metrics {
+			for _, k := range kernels {
+				found := false
+				for c := range compared {
+					served, _, _ := strings.Cut(strings.TrimPrefix(c, "`"), "`")
+					found = found || is(m, served) && strings.HasSuffix(c, ", "+k)
+				}
+				if !found {
+					complaints = append(complaints, fmt.Sprintf("%s compares %s with nothing on kernel %s: a test of collector/%s must call kerneltest.Accuracy for it there, and make accuracy write the page anew",
+						page, m.Name, k, strings.ReplaceAll(spec.Name, "-", "")))
+				}
+			}
+		}
+	}
+	return complaints
+}
+
+// onPage returns those of the collectors that a page has a section of. One
+// that is new has none until make accuracy has run.
+func onPage(text string, specs []collector.Spec) []collector.Spec {
+	return slices.DeleteFunc(slices.Clone(specs), func(s collector.Spec) bool { return !strings.Contains(text, "\n## "+s.Name+"\n") })
 }
 
 // sameRows fails if one page compares what the other does not, on a kernel
