@@ -13,9 +13,10 @@ import (
 
 // loader loads programs of an object with maps that are shared by all of them.
 type loader struct {
-	obj  *ebpf.CollectionSpec
-	maps *Maps
-	opts ebpf.CollectionOptions
+	obj   *ebpf.CollectionSpec
+	maps  *Maps
+	opts  ebpf.CollectionOptions
+	fresh []string // maps that were created
 }
 
 func newLoader(p *Plan, m *Maps) (*loader, error) {
@@ -54,9 +55,11 @@ func (l *loader) load(s *Set, programs []string) error {
 		part.Programs[name] = l.obj.Programs[name]
 		uses(l.obj.Programs[name], names)
 	}
-	if err := l.maps.need(l.obj, names, l.opts); err != nil {
+	fresh, err := l.maps.need(l.obj, names, l.opts)
+	if err != nil {
 		return err
 	}
+	l.fresh = append(l.fresh, fresh...)
 	opts := l.opts
 	opts.MapReplacements = make(map[string]*ebpf.Map)
 	for name := range names {
@@ -70,6 +73,15 @@ func (l *loader) load(s *Set, programs []string) error {
 	maps.Copy(s.programs, coll.Programs)
 	clear(coll.Programs)
 	return nil
+}
+
+// tidy lets go of the maps that were created for programs that then failed.
+func (l *loader) tidy(s *Set) {
+	for _, name := range l.fresh {
+		if !isSection(name) && !s.uses[name] {
+			l.maps.drop(name)
+		}
+	}
 }
 
 // uses adds the names of the maps that a program uses.

@@ -80,7 +80,7 @@ func (b *builder) build() error {
 	}
 	// Hashes that serve no metric are read for their number of entries.
 	for _, name := range u.maps.Names() {
-		if table.IsHash(u.maps.Get(name).Type()) {
+		if s.set.Uses(name) && table.IsHash(u.maps.Get(name).Type()) {
 			if _, err := b.table(name); err != nil {
 				return err
 			}
@@ -101,9 +101,9 @@ func (b *builder) add(m collector.Metric) error {
 	case m.Kind == collector.Ratio:
 		s.ratios = append(s.ratios, newRatio(m, u.cfg.Window))
 		return nil
-	case u.maps.Get(m.Map) == nil && b.isAbsent(m):
+	case !s.set.Uses(m.Map) && b.isAbsent(m):
 		return nil
-	case u.maps.Get(m.Map) == nil:
+	case !s.set.Uses(m.Map):
 		return fmt.Errorf("no program in use fills map %s", m.Map)
 	}
 	t, err := b.table(m.Map)

@@ -40,6 +40,7 @@ var rooms = []room{
 	{"cmd/*", []string{"collector", "collector/*", "internal/*"}},
 	{"internal/kerneltest", []string{"collector", "internal/engine", "internal/kernel", "internal/label", "internal/metric"}},
 	{"internal/kerneltest/compat", nil},
+	{"internal/engine/enginetest", []string{"collector"}},
 	{"bench", []string{"*", "*/*", "*/*/*"}},
 	{"bench/*", []string{"*", "*/*", "*/*/*"}},
 	{"test/*", []string{"*", "*/*", "*/*/*"}},
@@ -91,7 +92,7 @@ func checkRooms(files []file) (complaints []string) {
 }
 
 // helpers are the folders that only tests may import.
-var helpers = []string{"internal/kerneltest", "internal/kerneltest/*", "internal/metric/histtest"}
+var helpers = []string{"internal/kerneltest", "internal/kerneltest/*", "internal/metric/histtest", "internal/engine/enginetest"}
 
 // unshipped are the folders with code beside the tests that no user gets.
 var unshipped = append([]string{"bench", "bench/*", "test/*"}, helpers...)
