@@ -103,7 +103,7 @@ func (x *Exporter) verdicts(busy string) []Verdict {
 		return int(median(a.Times) - median(b.Times))
 	})
 	memory := judge("Resident memory with all collectors, after scrapes", 20, x.Resident/1e6, "%.1f MB")
-	memory.Why = fmt.Sprintf("%.1f MB of it are pages of the program's file, which the kernel takes back when it needs memory", x.File/1e6)
+	memory.Why = fmt.Sprintf("%.1f MB of it are pages of the program's file; the kernel takes them back when it needs memory", x.File/1e6)
 	start := judge("Start of the process to the end of the first scrape", 0.3, median(x.Starts)/1e9, "%.2f s")
 	start.Why = fmt.Sprintf("CPU time %.2f s%s", median(x.StartCPU)/1e9, busy)
 	scrape := judge("Scrape of everything over HTTP, "+slowest.Format, 3, median(slowest.Times)/1e6, "%.2f ms")
