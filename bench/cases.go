@@ -13,7 +13,7 @@ import (
 	"github.com/kernscope/kernscope/collector/tcpretransmit"
 )
 
-// Cases are all cases, by collector.
+// Cases returns all cases, by collector.
 func Cases() []Case {
 	latency := Series{Name: "ebpf_disk_io_latency_microseconds", Labels: map[string]string{"operation": "read"}}
 	requests := Series{Name: textbook.Events, Labels: map[string]string{"operation": "0"}}
