@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asyncReads submits neighbouring reads of a file together by Linux's asynchronous I/O. Each read is
-// a separate I/O.
+// asyncReads submits neighbouring reads of a file together by Linux's asynchronous I/O. Each read
+// is a separate I/O.
 type asyncReads struct {
 	context uintptr
 	blocks  []ioBlock

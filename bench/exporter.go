@@ -29,7 +29,8 @@ type Exporter struct {
 	// ScrapeCPU is the CPU time of one of these scrapes in ns, as the mean of all formats.
 	ScrapeCPU float64
 	// Resident is the resident memory after the last scrape, in bytes. Anonymous is the part that
-	// no file backs, and File the part that are pages of files. Peak is the highest value of Resident.
+	// no file backs, and File the part that are pages of files. Peak is the highest value of
+	// Resident.
 	Resident, Anonymous, File, Peak float64
 	// Binary is the size of the program file.
 	Binary int64
@@ -42,8 +43,8 @@ type ScrapeTimes struct {
 	Times  []float64 // ns
 }
 
-// formats are the formats that scrapers ask for. Any scraper asks for the first; Prometheus asks for
-// the second if it wants native histograms.
+// formats are the formats that scrapers ask for. Any scraper asks for the first; Prometheus asks
+// for the second if it wants native histograms.
 var formats = []struct{ name, accept, encoding string }{
 	{"text", "text/plain;version=0.0.4", "identity"},
 	{"protobuf, gzip", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "gzip"},
@@ -75,7 +76,8 @@ func measureExporter(ctx context.Context, effort Effort) (*Exporter, error) {
 	return x, x.live(ctx, program, effort.Scrapes)
 }
 
-// live runs the exporter once: it starts it, scrapes it once and then scrapes times more, and ends it.
+// live runs the exporter once: it starts it, scrapes it once and then scrapes times more, and ends
+// it.
 func (x *Exporter) live(ctx context.Context, program string, scrapes int) (err error) {
 	address, err := freeAddress()
 	if err != nil {

@@ -43,7 +43,8 @@ func describeMachine() (Machine, error) {
 	return m, nil
 }
 
-// busy returns a remark that other processes used the CPUs when the run began, or "" if they did not.
+// busy returns a remark that other processes used the CPUs when the run began, or "" if they did
+// not.
 func (m *Machine) busy() string {
 	before, err := strconv.ParseFloat(m.LoadBefore, 64)
 	if err != nil || before < float64(m.CPUs) {

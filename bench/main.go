@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures what kernscope costs, and writes docs/OVERHEAD.md. It measures the cost per
-// event beside nothing, beside empty programs and beside the textbook, the cost of a scrape, and the
-// memory. It needs root. Run it from the top of the repository: go run ./bench.
+// Command bench measures what kernscope costs, and writes docs/OVERHEAD.md. It measures the cost
+// per event beside nothing, beside empty programs and beside the textbook, the cost of a scrape,
+// and the memory. It needs root. Run it from the top of the repository: go run ./bench.
 package main
 
 import (

@@ -16,8 +16,8 @@ import (
 
 // Effort says how much is measured.
 type Effort struct {
-	// Rounds is the number of rounds by the clock, StatRounds the number by the kernel's statistics.
-	// In a round, every variant has one turn.
+	// Rounds is the number of rounds by the clock, StatRounds the number by the kernel's
+	// statistics. In a round, every variant has one turn.
 	Rounds, StatRounds int
 	// Divisor divides the number of events of a turn.
 	Divisor int
@@ -51,8 +51,8 @@ type trial struct {
 }
 
 // measure measures a case. The variants take turns, so that whatever else the machine does affects
-// all of them alike. The rounds by the clock come first, then those by the kernel's statistics, which
-// cost time themselves.
+// all of them alike. The rounds by the clock come first, then those by the kernel's statistics,
+// which cost time themselves.
 func measure(ctx context.Context, machine *kernel.Machine, c *Case, effort Effort) (*Result, error) {
 	load, err := c.Workload()
 	if err != nil {

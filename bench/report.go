@@ -96,8 +96,8 @@ func (r *Report) Verdicts() []Verdict {
 	return all
 }
 
-// verdicts returns the verdicts on the goals of the process. The text busy says why times may be long
-// that include waiting for a CPU.
+// verdicts returns the verdicts on the goals of the process. The text busy says why times may be
+// long that include waiting for a CPU.
 func (x *Exporter) verdicts(busy string) []Verdict {
 	slowest := slices.MaxFunc(x.Scrapes, func(a, b ScrapeTimes) int {
 		return int(median(a.Times) - median(b.Times))

@@ -33,8 +33,8 @@ type Step struct {
 	Result testing.BenchmarkResult
 }
 
-// scrape attaches all collectors. Then it measures how long reading their maps takes, and writing what
-// was read.
+// scrape attaches all collectors. Then it measures how long reading their maps takes, and writing
+// what was read.
 func scrape(ctx context.Context, machine *kernel.Machine) (*Scrape, error) {
 	e := newEngine(machine, builtin.Collectors(), nil)
 	defer e.Close()

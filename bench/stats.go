@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// quantile returns the q-quantile of the values, interpolated linearly between neighbours. It returns
-// NaN if there are no values.
+// quantile returns the q-quantile of the values, interpolated linearly between neighbours. It
+// returns NaN if there are no values.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -23,8 +23,8 @@ func quantile(values []float64, q float64) float64 {
 // median returns the median of the values.
 func median(values []float64) float64 { return quantile(values, 0.5) }
 
-// Over returns what a variant adds to the time of an event by the clock, in ns. For each round it is
-// the difference to the same round with nothing attached.
+// Over returns what a variant adds to the time of an event by the clock, in ns. For each round it
+// is the difference to the same round with nothing attached.
 func (r *Result) Over(v variant) []float64 {
 	over := make([]float64, len(r.PerEvent[v]))
 	for i, t := range r.PerEvent[v] {
@@ -54,8 +54,8 @@ func (r *Result) Net(v variant) float64 {
 	return median(r.Inside[v]) - r.RunsPerEvent(v)*r.PerRun()
 }
 
-// Cost returns what a variant adds to the time of an event, in ns. It is the time by the clock or, if
-// the clock says nothing about the case, the net time inside the programs.
+// Cost returns what a variant adds to the time of an event, in ns. It is the time by the clock or,
+// if the clock says nothing about the case, the net time inside the programs.
 func (r *Result) Cost(v variant) float64 {
 	if r.Case.OnlyInside {
 		return r.Net(v)

@@ -31,9 +31,9 @@ var errNoTotal = errors.New("nobody else counts these events")
 // newWorkload prepares a workload. One goroutine calls all its methods.
 type newWorkload func() (workload, error)
 
-// onOneCPU runs the functions at the same time, each on a separate thread, all on one CPU. It returns
-// the CPU time that the threads used together. That includes the switches between them, and excludes
-// what other processes do meanwhile.
+// onOneCPU runs the functions at the same time, each on a separate thread, all on one CPU. It
+// returns the CPU time that the threads used together. That includes the switches between them, and
+// excludes what other processes do meanwhile.
 func onOneCPU(functions ...func() error) (time.Duration, error) {
 	cpu, err := aCPU()
 	if err != nil {

@@ -64,8 +64,8 @@ func (r *requests) close() error {
 	return errors.Join(errs, r.device.Close())
 }
 
-// bios reads from a compressed disk in memory (zram). Its driver takes bios directly and ends them at
-// once, so one thread does all the work, and the clock is that thread's CPU time.
+// bios reads from a compressed disk in memory (zram). Its driver takes bios directly and ends them
+// at once, so one thread does all the work, and the clock is that thread's CPU time.
 type bios struct {
 	device *os.File
 	buffer []byte
@@ -121,8 +121,8 @@ func (b *bios) close() error {
 	return errors.Join(errs, os.WriteFile(zramControl+"hot_remove", []byte(b.number), 0))
 }
 
-// beside is the workload requests while a device without requests is in use, as on every machine with
-// LVM or LUKS.
+// beside is the workload requests while a device without requests is in use, as on every machine
+// with LVM or LUKS.
 type beside struct {
 	workload
 	bios workload

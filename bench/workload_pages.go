@@ -34,8 +34,8 @@ func newCached() (workload, error) {
 
 func (c *cached) run(n int) (time.Duration, error) { return c.pass(os.Getpagesize(), n) }
 
-// pass reads the given number of pages, size bytes at a time, from the start again when it reaches the
-// end of the device.
+// pass reads the given number of pages, size bytes at a time, from the start again when it reaches
+// the end of the device.
 func (c *cached) pass(size, pages int) (time.Duration, error) {
 	return onOneCPU(func() error {
 		for at := 0; at < pages*os.Getpagesize(); at += size {
@@ -51,7 +51,8 @@ func (c *cached) total() (uint64, error)    { return 0, errNoTotal }
 func (c *cached) labels() map[string]string { return nil }
 func (c *cached) close() error              { return c.device.Close() }
 
-// uncached is the same with nothing of the device in the page cache. Kernel threads bring the pages in.
+// uncached is the same with nothing of the device in the page cache. Kernel threads bring the pages
+// in.
 type uncached struct{ *cached }
 
 func newUncached() (workload, error) {
@@ -78,8 +79,8 @@ func (u *uncached) run(n int) (time.Duration, error) {
 	return took, nil
 }
 
-// faults writes to fresh anonymous pages. Each write is a minor fault and an allocation. The clock is
-// CPU time.
+// faults writes to fresh anonymous pages. Each write is a minor fault and an allocation. The clock
+// is CPU time.
 type faults struct {
 	memory []byte
 }

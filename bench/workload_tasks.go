@@ -85,8 +85,8 @@ func (r *nullReads) total() (uint64, error)    { return r.made, nil }
 func (r *nullReads) labels() map[string]string { return map[string]string{"process": nullReader} }
 func (r *nullReads) close() error              { return r.null.Close() }
 
-// switches passes a byte back and forth between two threads on one CPU. Each pass is a wake-up and a
-// context switch. The clock is CPU time.
+// switches passes a byte back and forth between two threads on one CPU. Each pass is a wake-up and
+// a context switch. The clock is CPU time.
 type switches struct {
 	ping, pong [2]int // pipes
 }
@@ -133,8 +133,8 @@ func (s *switches) close() error {
 	return nil
 }
 
-// pass writes a byte to one pipe and waits for a byte on the other, n times. The calls are raw, so that
-// Go's scheduler takes no part in them.
+// pass writes a byte to one pipe and waits for a byte on the other, n times. The calls are raw, so
+// that Go's scheduler takes no part in them.
 func pass(to, from, n int) error {
 	for range n {
 		if err := move(unix.SYS_WRITE, to); err != nil {

@@ -24,8 +24,8 @@ type resends struct {
 	data      []byte
 }
 
-// resendsTo is the receiver's address. Nothing else on the machine has it, because it is reserved for
-// documentation (RFC 5737).
+// resendsTo is the receiver's address. Nothing else on the machine has it, because it is reserved
+// for documentation (RFC 5737).
 const resendsTo = "192.0.2.1"
 
 func newResends() (workload, error) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package textbook holds collectors as textbooks and the well-known tools write them, for comparison.
-// They measure the same as kernscope's, on the same kind of hook. They differ in what they store and
-// where.
+// Package textbook holds collectors as textbooks and the well-known tools write them, for
+// comparison. They measure the same as kernscope's, on the same kind of hook. They differ in what
+// they store and where.
 package textbook
 
 import (

@@ -11,8 +11,8 @@ import (
 )
 
 // BlockDevice returns a decoder that names a block device by its number, a dev_t inside the kernel:
-// "sda", "nvme0n1", "dm-0". If no device has the number at the moment, the name is "MAJOR:MINOR". No
-// device ever has the number 0, so that is the overflow row, [Other].
+// "sda", "nvme0n1", "dm-0". If no device has the number at the moment, the name is "MAJOR:MINOR".
+// No device ever has the number 0, so that is the overflow row, [Other].
 func BlockDevice() Decoder {
 	return NewBlockDevice("/sys", "/proc/diskstats")
 }
@@ -23,9 +23,9 @@ func NewBlockDevice(sysfs, diskstats string) Decoder {
 	return numeric(d.name)
 }
 
-// blockDeviceFresh is how long the decoder trusts the names that it has read. It is short, because the
-// kernel gives the number of an unplugged device to another one. A scrape asks for a device several
-// times within milliseconds and so reads one link; the next scrape asks sysfs again.
+// blockDeviceFresh is how long the decoder trusts the names that it has read. It is short, because
+// the kernel gives the number of an unplugged device to another one. A scrape asks for a device
+// several times within milliseconds and so reads one link; the next scrape asks sysfs again.
 const blockDeviceFresh = 100 * time.Millisecond
 
 type blockDevice struct {

@@ -11,12 +11,13 @@ import (
 )
 
 // Cgroups returns the machine's cgroups, of both versions, by the struct cgroup_key of
-// bpf/cgroup.bpf.h. Their label "cgroup" is a readable name. Their label "container" is empty outside of
-// containers. A cgroup that this process cannot see reads "id:N".
+// bpf/cgroup.bpf.h. Their label "cgroup" is a readable name. Their label "container" is empty
+// outside of containers. A cgroup that this process cannot see reads "id:N".
 //
-// The names come from walks through the cgroup file systems. If a file system is mounted as a whole,
-// a cgroup that a walk does not find is stale. If only a part is mounted, as in a container that has a
-// cgroup namespace, a cgroup that was never found may be in another part, so it is not stale.
+// The names come from walks through the cgroup file systems. If a file system is mounted as a
+// whole, a cgroup that a walk does not find is stale. If only a part is mounted, as in a container
+// that has a cgroup namespace, a cgroup that was never found may be in another part, so it is not
+// stale.
 func Cgroups() Owners {
 	return NewCgroups("/proc")
 }

@@ -19,7 +19,8 @@ type cgroupMount struct {
 	root string
 }
 
-// whole reports whether the mount shows the whole hierarchy. Then the inode number of its root is 1.
+// whole reports whether the mount shows the whole hierarchy. Then the inode number of its root is
+// 1.
 func (m cgroupMount) whole() bool { return inode(m.point) == 1 }
 
 // walk calls found for each cgroup that has one of the ids, and removes the id from ids. It reports
@@ -49,8 +50,8 @@ func (m cgroupMount) walk(ids map[uint64]bool, found func(id uint64, directory, 
 	return everywhere && err == nil
 }
 
-// cgroupMounts returns a mount for each hierarchy. If a hierarchy has several mounts, it returns one
-// that shows the whole hierarchy, if there is one.
+// cgroupMounts returns a mount for each hierarchy. If a hierarchy has several mounts, it returns
+// one that shows the whole hierarchy, if there is one.
 func cgroupMounts(proc string) map[uint32]cgroupMount {
 	mounts := make(map[uint32]cgroupMount)
 	for hierarchy, found := range listCgroupMounts(proc) {
@@ -99,8 +100,8 @@ func listCgroupMounts(proc string) map[uint32][]cgroupMount {
 	return list
 }
 
-// inSight reports whether nothing else is mounted over a mount. If something else were, a walk would
-// see that instead, and every cgroup would look stale.
+// inSight reports whether nothing else is mounted over a mount. If something else were, a walk
+// would see that instead, and every cgroup would look stale.
 func inSight(m *procfs.MountInfo) bool {
 	var at unix.Stat_t
 	if unix.Stat(m.MountPoint, &at) != nil {

@@ -24,9 +24,9 @@ var (
 // shortID is the number of digits of a container's id that people use.
 const shortID = 12
 
-// cgroupName returns a name by which people know a cgroup, from its path in its hierarchy: the systemd
-// unit, the pod, or the path without its slices. It also returns the container that the cgroup is in,
-// or "".
+// cgroupName returns a name by which people know a cgroup, from its path in its hierarchy: the
+// systemd unit, the pod, or the path without its slices. It also returns the container that the
+// cgroup is in, or "".
 func cgroupName(path string) (name, container string) {
 	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 	pod, end := "", 0
@@ -71,9 +71,9 @@ func containerName(parts []string, i int) string {
 	return ""
 }
 
-// unitName returns the path up to its last systemd unit, without its slices. If the path has no unit,
-// it returns all of the path without its slices. It leaves out cgroups below the last unit, because
-// the unit manages them itself.
+// unitName returns the path up to its last systemd unit, without its slices. If the path has no
+// unit, it returns all of the path without its slices. It leaves out cgroups below the last unit,
+// because the unit manages them itself.
 func unitName(parts []string) string {
 	var kept []string
 	last := 0

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Errno returns a decoder that names a positive error number: "ENOENT". A number without a name reads
-// "errno_N". No error has the number 0, so that is the overflow row, [Other].
+// Errno returns a decoder that names a positive error number: "ENOENT". A number without a name
+// reads "errno_N". No error has the number 0, so that is the overflow row, [Other].
 func Errno() Decoder {
 	return numeric(errnoName)
 }

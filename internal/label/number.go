@@ -17,8 +17,8 @@ func Number() Decoder {
 	return numeric(func(n uint64) string { return strconv.FormatUint(n, 10) })
 }
 
-// numeric is a decoder of unsigned integers of 1, 2, 4 or 8 bytes. A key member of any other size is
-// not a number, so its label value is its bytes in hexadecimal.
+// numeric is a decoder of unsigned integers of 1, 2, 4 or 8 bytes. A key member of any other size
+// is not a number, so its label value is its bytes in hexadecimal.
 type numeric func(n uint64) string
 
 func (f numeric) Label(raw []byte) string {

@@ -8,9 +8,10 @@ import (
 	"net/netip"
 )
 
-// Prefix returns a decoder that writes an IP address, "10.1.2.3", or a network, "10.1.2.0/24". The key
-// member is 16 bytes of address in network order, IPv4 as ::ffff:a.b.c.d, and the 32-bit length of the
-// prefix. With a length of 128 bits it is an address. The prefix ::/0 is the overflow row, [Other].
+// Prefix returns a decoder that writes an IP address, "10.1.2.3", or a network, "10.1.2.0/24". The
+// key member is 16 bytes of address in network order, IPv4 as ::ffff:a.b.c.d, and the 32-bit length
+// of the prefix. With a length of 128 bits it is an address. The prefix ::/0 is the overflow row,
+// [Other].
 func Prefix() Decoder {
 	return prefix{}
 }

@@ -9,20 +9,20 @@ import (
 
 //go:generate go run ../gen/syscalls
 
-// Syscall returns a decoder that names a system call of the machine's native ABI by its number, as the
-// kernel's headers do. A number without a name reads "sys_N".
+// Syscall returns a decoder that names a system call of the machine's native ABI by its number, as
+// the kernel's headers do. A number without a name reads "sys_N".
 func Syscall() Decoder {
 	return syscalls(nativeSyscalls[:])
 }
 
-// CompatSyscall returns a decoder that names a system call of a 32-bit program: i386 on amd64, ARM EABI
-// on arm64.
+// CompatSyscall returns a decoder that names a system call of a 32-bit program: i386 on amd64, ARM
+// EABI on arm64.
 func CompatSyscall() Decoder {
 	return syscalls(compatSyscalls[:])
 }
 
-// SyscallNumber returns the number of a system call of the machine's native ABI. It returns false if
-// there is no call of that name.
+// SyscallNumber returns the number of a system call of the machine's native ABI. It returns false
+// if there is no call of that name.
 func SyscallNumber(name string) (uint32, bool) { return number(nativeSyscalls[:], name) }
 
 // CompatSyscallNumber returns the number of a system call for 32-bit programs. It returns false if

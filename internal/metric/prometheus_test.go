@@ -280,27 +280,27 @@ func TestWrongFamily(t *testing.T) {
 		},
 		"le": {
 			Family{Type: Histogram, Labels: []string{"le"}, Samples: []Sample{{Labels: []string{"x"}, Hist: hist}}},
-			`family bad: a histogram has no label le of its own`,
+			`family bad: a histogram must not have a label named le`,
 		},
 		"no histogram": {
 			Family{Type: Histogram, Samples: []Sample{{Value: 1}}},
-			`family bad: the sample [] is no histogram of 307 slots`,
+			`family bad: the sample [] is not a histogram of 307 slots`,
 		},
 		"short histogram": {
 			Family{Type: Histogram, Samples: []Sample{{Hist: &Hist{Layout: NewLayout(Seconds), Slots: make([]uint64, 306)}}}},
-			`family bad: the sample [] is no histogram of 307 slots`,
+			`family bad: the sample [] is not a histogram of 307 slots`,
 		},
 		"no type": {
 			Family{Samples: []Sample{{Value: 1}}},
-			`family bad: no type has the number 0`,
+			`family bad: there is no type 0`,
 		},
 		"bad label name": {
 			Family{Type: Gauge, Labels: []string{"a-b"}, Samples: []Sample{{Labels: []string{"x"}}}},
-			`family bad: "a-b" is no name of a label`,
+			`family bad: "a-b" is not a label name`,
 		},
 		"reserved label name": {
 			Family{Type: Gauge, Labels: []string{"__name__"}, Samples: []Sample{{Labels: []string{"x"}}}},
-			`family bad: "__name__" is no name of a label`,
+			`family bad: "__name__" is not a label name`,
 		},
 		"label name": {
 			Family{Type: Gauge, Labels: []string{"a", "a"}, Samples: []Sample{{Labels: []string{"x", "y"}}}},
@@ -355,7 +355,7 @@ func TestNamesThatAreTaken(t *testing.T) {
 	want := []string{
 		"family lat_sum: another family has the name lat_sum",
 		"family a_total: another family has the name a_total",
-		`family a-b: "a-b" is no name of a metric`,
+		`family a-b: "a-b" is not a metric name`,
 		"family a_total: another family has the name a_total",
 		"family lat_count: another family has the name lat_count",
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command syscalls writes package label's tables of system call names into the current directory. It
-// reads the names from the constants of golang.org/x/sys/unix, in the version that go.mod names. The
-// constants come from the kernel's headers for every architecture.
+// Command syscalls writes package label's tables of system call names into the current directory.
+// It reads the names from the constants of golang.org/x/sys/unix, in the version that go.mod names.
+// The constants come from the kernel's headers for every architecture.
 package main
 
 import (
@@ -75,8 +75,8 @@ func run() error {
 	return nil
 }
 
-// read returns the system calls of a Go file's SYS_ constants, by number. It writes the names as the
-// kernel does.
+// read returns the system calls of a Go file's SYS_ constants, by number. It writes the names as
+// the kernel does.
 func read(path string) (map[int]string, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	if err != nil {
@@ -115,8 +115,8 @@ func read(path string) (map[int]string, error) {
 	return names, err
 }
 
-// entries returns the elements of an array literal, ten to a line. An index precedes the first element
-// of each line, and the first element after each gap.
+// entries returns the elements of an array literal, ten to a line. An index precedes the first
+// element of each line, and the first element after each gap.
 func entries(names map[int]string) string {
 	var b strings.Builder
 	inLine := 0
