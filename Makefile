@@ -3,10 +3,10 @@
 # Names for the scripts, which also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run gen test test-vm test-e2e test-systemd accuracy bench lint
+.PHONY: help build package run gen test test-vm test-e2e test-systemd test-bare accuracy bench lint
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 build: ## build ./kernscope, one static binary
 	scripts/build
@@ -25,6 +25,9 @@ test: ## all tests that run on this machine's own kernel (root)
 
 test-vm: ## the same tests on every kernel of the matrix, under QEMU (root)
 	scripts/test-vm $(KERNELS)
+
+test-bare: ## the README's first commands on bare machines: roots of Debian 12 and 13 (root)
+	test/bare/run
 
 accuracy: ## compare with independent sources on every kernel; writes docs/ACCURACY.md (root)
 	scripts/accuracy

@@ -11,6 +11,9 @@ export KERNSCOPE_CACHE=${KERNSCOPE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kernsc
 export CGO_ENABLED=0
 export GOFLAGS="${GOFLAGS:+$GOFLAGS }-buildvcs=false"
 
+# The tools of file systems and modules are where not every root's PATH leads.
+export PATH=$PATH:/usr/sbin:/sbin
+
 say() { printf '\n== %s\n' "$*" >&2; }
 
 die() {
@@ -18,16 +21,25 @@ die() {
 	exit 1
 }
 
+# How this machine reaches the Internet, where it is told so.
+network_settings=(GOPROXY GOSUMDB GONOSUMDB GOPRIVATE GOINSECURE http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY)
+
+# settings NAME... prints NAME=VALUE for each of these that the environment has.
+settings() {
+	local name
+	for name; do
+		[[ ! -v $name ]] || printf '%s=%s\n' "$name" "${!name}"
+	done
+}
+
 # become_root SCRIPT ARGS... runs the script, named from the top of the
 # repository, again through sudo unless it is root's already. What the user chose in the environment goes along.
 become_root() {
-	local keep=() name script=$1
+	local keep script=$1
 	shift
 	((EUID)) || return 0
 	command -v sudo >/dev/null || die "needs root (to install packages and to load BPF programs), and there is no sudo: run it as root"
-	for name in PATH GOPROXY GOSUMDB GOFLAGS http_proxy https_proxy no_proxy KERNSCOPE_CACHE KERNSCOPE_OUT CI; do
-		[[ -v $name ]] && keep+=("$name=${!name}")
-	done
+	mapfile -t keep < <(settings PATH GOFLAGS KERNSCOPE_CACHE KERNSCOPE_OUT CI "${network_settings[@]}")
 	exec sudo env "${keep[@]}" "$PWD/$script" "$@"
 }
 
