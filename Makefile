@@ -3,7 +3,7 @@
 # Names for the scripts, which also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run gen test test-vm test-e2e test-systemd test-bare accuracy bench lint
+.PHONY: help build package run gen test test-vm test-e2e test-systemd test-bare test-all accuracy bench lint
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -28,6 +28,9 @@ test-vm: ## the same tests on every kernel of the matrix, under QEMU (root)
 
 test-bare: ## the README's first commands on bare machines: roots of Debian 12 and 13 (root)
 	test/bare/run
+
+test-all: ## everything that CI can test, all of it (root)
+	.ci/run --all
 
 accuracy: ## compare with independent sources on every kernel; writes docs/ACCURACY.md (root)
 	scripts/accuracy
