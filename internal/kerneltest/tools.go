@@ -4,6 +4,7 @@ package kerneltest
 
 import (
 	_ "embed"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -16,13 +17,20 @@ var tools string
 // does not install it, or if this machine lacks it.
 func Tool(t testing.TB, name string) {
 	t.Helper()
+	if err := findTool(name); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func findTool(name string) error {
 	debian := packageOf(name)
 	if debian == "" {
-		t.Fatalf("%s is not in internal/kerneltest/tools, by which scripts/test installs what the tests need: add it", name)
+		return fmt.Errorf("%s is not in internal/kerneltest/tools, by which scripts/test installs what the tests need: add it", name)
 	}
 	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: apt-get install %s", name, debian)
+		return fmt.Errorf("%s is missing: apt-get install %s", name, debian)
 	}
+	return nil
 }
 
 // packageOf returns the package of Debian that a command is in, or "" if the
