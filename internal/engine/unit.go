@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -116,40 +117,56 @@ func (u *unit) privileged(f func() error) error {
 	return u.cfg.Privileged(capabilities(u.spec), f)
 }
 
+// build attaches the collector. An option that does not work here is left out:
+// it never takes what the collector does without it along.
 func (u *unit) build(ctx context.Context) State {
-	plan, problem := attach.NewPlan(ctx, u.attachConfig())
+	values := maps.Clone(u.values)
+	var without []attach.HookState
+	for {
+		plan, problem := u.attach(ctx, values)
+		if problem == nil {
+			s := u.session
+			s.watchRatios(u)
+			return State{Status: Running, Adopted: u.maps.Adopted(), Hooks: s.set.Hooks, Absent: append(without, s.set.Absent...)}
+		}
+		if problem.Option == "" || !collector.IsOn(values[problem.Option]) {
+			state := stateOf(problem)
+			if plan != nil {
+				state.Hooks, state.Absent = plan.States()
+			}
+			return state
+		}
+		values[problem.Option] = false
+		absent := *problem.Hook
+		absent.Without = fmt.Sprintf("option %s does not work here", problem.Option)
+		without = append(without, absent)
+		u.status.logger.Warn("Option does not work here", "option", problem.Option, "reason", problem.Reason, "remedy", problem.Remedy)
+	}
+}
+
+// attach makes a session with these values of the options. With a problem comes
+// the plan as far as it got.
+func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*attach.Plan, *attach.Problem) {
+	cfg := attach.Config{
+		Spec: u.spec, Values: values, Unit: u.cfg.Layout.Unit(), Machine: u.cfg.Machine, Pinned: u.share != nil,
+	}
+	plan, problem := attach.NewPlan(ctx, cfg)
 	if problem != nil {
-		return u.unattached(plan, problem)
+		return plan, problem
 	}
 	set := u.share.Adopt(plan, u.maps)
 	if set == nil {
 		if set, problem = plan.Attach(ctx, u.maps); problem != nil {
-			return u.unattached(plan, problem)
+			return plan, problem
 		}
 	}
-	session, err := newSession(u, plan, set)
+	session, err := newSession(u, cfg, plan.Object(), set)
 	if err != nil {
 		set.Close()
-		return u.unattached(plan, attach.Explain("preparing to read", err))
+		return plan, attach.Explain("preparing to read", err)
 	}
 	u.session = session
-	session.watchRatios(u)
-	return State{Status: Running, Adopted: u.maps.Adopted(), Hooks: set.Hooks, Absent: set.Absent}
-}
-
-// unattached is the state with a problem, of a plan that came as far as it did.
-func (u *unit) unattached(plan *attach.Plan, problem *attach.Problem) State {
-	state := stateOf(problem)
-	if plan != nil {
-		state.Hooks, state.Absent = plan.States()
-	}
-	return state
-}
-
-func (u *unit) attachConfig() attach.Config {
-	return attach.Config{
-		Spec: u.spec, Values: u.values, Unit: u.cfg.Layout.Unit(), Machine: u.cfg.Machine, Pinned: u.share != nil,
-	}
+	return plan, nil
 }
 
 // set sets an option.
