@@ -28,6 +28,9 @@ type Config struct {
 	// Unit is the unit in which durations are served.
 	Unit    metric.Unit
 	Machine *kernel.Machine
+	// Prepare, if set, is called with each map that is created, before a program
+	// can fill it.
+	Prepare func(name string, def *ebpf.MapSpec, m *ebpf.Map) error
 	// Pinned means that what is attached is to be pinned, or adopted.
 	Pinned bool
 }

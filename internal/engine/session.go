@@ -25,6 +25,7 @@ type session struct {
 	losses  *losses
 	ratios  []*ratio
 	stop    context.CancelFunc // ends the windows of the ratios
+	off     map[string]string  // options that do not work here, with the reason
 }
 
 // newSession resolves everything that reading needs, so that a mistake in a spec
@@ -146,13 +147,7 @@ func (b *builder) table(name string) (*table.Table, error) {
 	if t := b.session.tables[name]; t != nil {
 		return t, nil
 	}
-	spec := collector.Table{Map: name}
-	for _, t := range b.unit.spec.Tables {
-		if t.Map == name {
-			spec = t
-		}
-	}
-	t, err := table.Open(spec, b.obj.Maps[name], b.unit.maps.Get(name))
+	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get(name))
 	if err != nil {
 		return nil, err
 	}

@@ -271,6 +271,12 @@ func TestOptionThatDoesNotWork(t *testing.T) {
 			}
 			call(101, 0)
 			expect(t, e, "without the option", 101, 0)
+			err := e.Set(t.Context(), "enginetest", "exits", true)
+			if err == nil || !strings.Contains(err.Error(), "setting exits of enginetest") {
+				t.Errorf("error %v of an option that does not work", err)
+			}
+			call(11, 0)
+			expect(t, e, "after another attempt", 101+11, 0)
 		})
 	}
 }

@@ -12,9 +12,12 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/table"
 )
 
 // unit is one collector at work: a state machine that has a [session] while it
@@ -31,6 +34,7 @@ type unit struct {
 	share   *attach.Share
 	session *session      // nil unless it is attached
 	seen    kernel.Module // the module as it was at the last start
+	await   func()        // follows what the collector waits for; nil before that is wanted
 }
 
 func newUnit(spec collector.Spec, cfg *Config) *unit {
@@ -122,10 +126,12 @@ func (u *unit) privileged(f func() error) error {
 func (u *unit) build(ctx context.Context) State {
 	values := maps.Clone(u.values)
 	var without []attach.HookState
+	off := make(map[string]string)
 	for {
 		plan, problem := u.attach(ctx, values)
 		if problem == nil {
 			s := u.session
+			s.off = off
 			s.watchRatios(u)
 			return State{Status: Running, Adopted: u.maps.Adopted(), Hooks: s.set.Hooks, Absent: append(without, s.set.Absent...)}
 		}
@@ -136,7 +142,7 @@ func (u *unit) build(ctx context.Context) State {
 			}
 			return state
 		}
-		values[problem.Option] = false
+		values[problem.Option], off[problem.Option] = false, problem.Reason
 		absent := *problem.Hook
 		absent.Without = fmt.Sprintf("option %s does not work here", problem.Option)
 		without = append(without, absent)
@@ -149,6 +155,9 @@ func (u *unit) build(ctx context.Context) State {
 func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*attach.Plan, *attach.Problem) {
 	cfg := attach.Config{
 		Spec: u.spec, Values: values, Unit: u.cfg.Layout.Unit(), Machine: u.cfg.Machine, Pinned: u.share != nil,
+		Prepare: func(name string, def *ebpf.MapSpec, m *ebpf.Map) error {
+			return table.Reserve(u.spec.Table(name), def, m)
+		},
 	}
 	plan, problem := attach.NewPlan(ctx, cfg)
 	if problem != nil {
@@ -201,12 +210,19 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 	}
 	u.end()
 	state := u.begin(ctx)
-	if state.Status != Running {
+	refused := state.Reason
+	if state.Status == Running {
+		refused = u.session.off[name]
+	}
+	if refused != "" {
 		back()
-		u.status.settle(u.begin(ctx))
-		return fmt.Errorf("%s with %s=%v is %s: %s", u.spec.Name, name, value, state.Status, state.Reason)
+		u.end()
+		state = u.begin(ctx)
 	}
 	u.status.settle(state)
+	if refused != "" {
+		return fmt.Errorf("setting %s of %s to %v: %s", name, u.spec.Name, value, refused)
+	}
 	return u.renewPins()
 }
 
@@ -220,7 +236,12 @@ func (u *unit) follow(ctx context.Context) {
 	case u.spec.Module != nil:
 		go u.followModule(ctx)
 	case u.hasSource():
-		go u.followFile(ctx)
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.await = func() { go u.followFile(ctx) }
+		if u.status.get().Status == Waiting {
+			u.await()
+		}
 	}
 }
 
@@ -275,22 +296,25 @@ func (u *unit) followFile(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		if u.status.get().Status == Waiting {
-			u.retry(ctx)
+		if !u.retry(ctx) {
+			return
 		}
 	}
 }
 
-// retry tries to start a collector that waits.
-func (u *unit) retry(ctx context.Context) {
+// retry tries to start a collector that waits, and reports whether it still
+// does.
+func (u *unit) retry(ctx context.Context) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.session != nil || ctx.Err() != nil {
-		return
+	if u.status.get().Status != Waiting || ctx.Err() != nil {
+		return false
 	}
-	if state := u.begin(ctx); state.Status != Waiting {
+	state := u.begin(ctx)
+	if state.Status != Waiting {
 		u.status.settle(state)
 	}
+	return state.Status == Waiting
 }
 
 // lose ends the session of a collector whose source is not there any more.
@@ -300,6 +324,9 @@ func (u *unit) lose(err error) bool {
 	}
 	u.end()
 	u.status.settle(State{Status: Waiting, Reason: err.Error()})
+	if u.await != nil {
+		u.await()
+	}
 	return true
 }
 
