@@ -56,8 +56,9 @@ func Spec() collector.Spec {
 				Without:  "major faults that swap in have no latency",
 			},
 			{Name: "end of a major fault", Ways: collector.By("memory_end_major")},
-			{Name: "minor fault of a process", Ways: collector.By("memory_process_minor"), When: "processes"},
-			{Name: "major fault of a process", Ways: collector.By("memory_process_major"), When: "processes"},
+			{Name: "fault of a process", When: "processes", Ways: []collector.Way{
+				{Programs: []string{"memory_process_minor", "memory_process_major"}},
+			}},
 		},
 		Options: []collector.Option{{
 			Name: "processes",

@@ -35,6 +35,7 @@ func Rooms() []Room {
 		{"internal/attach", "a plan and maps in, a set of attached programs out", []string{"collector", "internal/kernel", "internal/label", "internal/metric"}},
 		{"internal/table", "map → rows → labels, once for each row; overflow rows and stale owners", []string{"collector", "internal/label", "internal/metric"}},
 		{"internal/engine", "collectors as state machines: Spec → attached programs → families", []string{"collector", "internal/attach", "internal/kernel", "internal/label", "internal/metric", "internal/table"}},
+		{"internal/engine/enginetest", "a collector for tests of the engine, with programs that fail in every way", []string{"collector"}},
 		{"internal/kit", "Specs → scrape configuration, rules and their tests, dashboard, units of systemd", []string{"collector", "internal/metric"}},
 		{"internal/textfile", "files that appear whole or not at all", []string{"internal/metric"}},
 		// The server is handed a function that yields families, not the engine.
@@ -46,7 +47,7 @@ func Rooms() []Room {
 		{"deploy", "what a user installs besides the binary; generated but for `deploy/package`", nil},
 		{"bench/textbook", "the same measurements as the well-known tools write them", []string{"collector", "collector/*", "internal/label"}},
 		{"bench", "cost per event, scrape and memory: docs/OVERHEAD.md", []string{"bench/textbook", "collector", "collector/*", "collector/builtin", "internal/engine", "internal/kernel", "internal/metric"}},
-		{"test/*", "other kernels under QEMU; a Debian with systemd; real Prometheus, Alertmanager, node_exporter and Grafana's types; docs/ACCURACY.md; the last lines of a test run", []string{"collector", "collector/builtin", "internal/kernel", "internal/kerneltest", "internal/metric"}},
+		{"test/*", "other kernels under QEMU; bare machines; a Debian with systemd; real Prometheus, Alertmanager, node_exporter and Grafana's types; docs/ACCURACY.md; the last lines of a test run; what the matrix tests in a run of CI", []string{"collector", "collector/builtin", "internal/kernel", "internal/kerneltest", "internal/metric"}},
 	}
 }
 

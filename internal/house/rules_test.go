@@ -23,6 +23,7 @@ var rules = []struct {
 	{"init", checkInit},
 	{"docs", checkDocs},
 	{"collectors", checkCollectors},
+	{"tools", checkTools},
 }
 
 // TestRulesBite holds a tree of one file to every rule: exactly the rule it
@@ -34,7 +35,10 @@ func TestRulesBite(t *testing.T) {
 		return spdx + "// Package " + name + " is.\npackage " + name + "\n\nimport _ \"" + path + "\"\n"
 	}
 	fields := func(name string, n int) string {
-		return spdx + "// Package " + name + " is.\npackage " + name + "\n\ntype many struct { a, b int; c\n" + strings.Repeat("d string\n", n-3) + "}\n"
+		return spdx + "// Package " + name + " is.\npackage " + name + "\n\ntype many struct { a, b int; c; lock sync.Mutex\n" + strings.Repeat("d string\n", n-3) + "}\n"
+	}
+	calls := func(name, call string) string {
+		return spdx + "// Package " + name + " is.\npackage " + name + "\n\nfunc f() { " + call + " }\n"
 	}
 	for _, tt := range []struct {
 		name, path, text string
@@ -66,6 +70,10 @@ func TestRulesBite(t *testing.T) {
 		{"init", "internal/label/a.go", imports("label", "bytes") + "func init() {}\n", "init", "func init"},
 		{"init method", "internal/label/a.go", imports("label", "bytes") + "type a int\n\nfunc (a) init() {}\n", "", ""},
 		{"no package comment", "internal/label/a.go", spdx + "package label\n", "docs", "internal/label"},
+		{"own binary in a test", "internal/label/a_test.go", calls("label", `exec.Command("/proc/self/exe")`), "", ""},
+		{"unknown tool in a test", "internal/label/a_test.go", calls("label", `exec.CommandContext(nil, "nmap", "a")`), "tools", "nmap"},
+		{"unknown tool of kerneltest", "internal/label/a_test.go", calls("label", `kerneltest.Command(nil, "nmap")`), "tools", "nmap"},
+		{"unknown tool in what is shipped", "internal/label/a.go", calls("label", `exec.Command("nmap")`), "", ""},
 		{"collector not listed", "collector/new/new.bpf.c", "// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause\n", "collectors", "collector/new: is not in"},
 		{"collector without README", "collector/diskio/diskio.go", imports("diskio", "bytes"), "collectors", "collector/diskio: README.md is missing"},
 		{"README without a heading", "collector/diskio/README.md", "# diskio\n## Measures\n", "collectors", "collector/diskio/README.md: its headings are Measures; they"},

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // directive returns the values of a directive in a unit, in order. An empty
@@ -136,9 +137,7 @@ func TestSystemdRefuses(t *testing.T) {
 // how exposed those of the built-in collectors leave the system. What the made-up
 // collector needs is more than any has.
 func TestSystemdAnalyze(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Fatal("needs systemd-analyze: apt-get install systemd")
-	}
+	kerneltest.Tool(t, "systemd-analyze")
 	analyze := func(dir string, args ...string) {
 		t.Helper()
 		cmd := exec.Command("systemd-analyze", args...)

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,7 +77,7 @@ func TestCollectAndRender(t *testing.T) {
 		{"the matrix is never busy", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "nothing explains"},
 		{"kernel missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on kernel 6.1"},
 		{"kernel unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `kernel "4.4"`},
-		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "no collector's metric: wait"},
+		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "metrics that no collector serves: wait"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var text string
@@ -110,22 +111,44 @@ func TestSameRows(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		records []kerneltest.Record
+		tested  []string
 		want    string // in the error; "" is none
 	}{
-		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, ""},
-		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, "the clock, 6.1: recorded, but not on the page"},
-		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, ""},
-		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, "fio, 6.1: on the page, but not recorded"},
+		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, []string{"disk"}, ""},
+		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, nil, "the clock, 6.1: recorded, but not on the page"},
+		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, []string{"disk"}, ""},
+		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"disk"}, "fio, 6.1: on the page, but not recorded"},
+		{"not its turn", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"net"}, "anew:\n`wait_microseconds`, waiting, the clock, 6.1: recorded, but not on the page"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fresh, r := render(tt.records...)
-			err := sameRows(old, fresh, r)
+			err := sameRows(old, fresh, r, tt.tested)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
 	}
 }
+
+func TestReadTested(t *testing.T) {
+	dir := t.TempDir()
+	const path = "\tgithub.com/kernscope/kernscope/collector/"
+	list := "6.1" + path + "disk\n6.1" + path + "tcpretransmit\n6.12" + path + "tcpretransmit\n6.12" + path + "diskio\n"
+	if err := os.WriteFile(filepath.Join(dir, "tested"), []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	specs := append(specs, collector.Spec{Name: "tcp-retransmit"})
+	got, err := readTested(dir, []string{"6.1", "6.12"}, specs)
+	if want := []string{"tcp-retransmit"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, want %v: %v", got, want, err)
+	}
+	if _, err := readTested(t.TempDir(), []string{"6.1"}, specs); err == nil {
+		t.Error("no error without a list")
+	}
+}
+
+// elsewhere are the collectors that the page does not have, with the reason.
+var elsewhere = map[string]string{}
 
 // TestEveryMetricIsCompared finds metrics that the committed page compares with
 // nothing on some kernel of the matrix.

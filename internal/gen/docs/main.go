@@ -11,13 +11,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/house"
-	"github.com/kernscope/kernscope/internal/metric"
 )
 
 //go:generate go run . ../../..
@@ -71,34 +69,14 @@ func (p part) into(page string) (string, error) {
 // table returns the collectors as a table of Markdown.
 func table(specs []collector.Spec) string {
 	var text strings.Builder
-	text.WriteString("| collector | port | measures | metrics |\n|---|---|---|---|\n")
+	text.WriteString("| collector | port | measures |\n|---|---|---|\n")
 	for _, s := range specs {
 		port := "–"
 		if s.Port != 0 {
 			port = fmt.Sprint(s.Port)
 		}
 		folder := strings.ReplaceAll(s.Name, "-", "")
-		fmt.Fprintf(&text, "| [%s](collector/%s/README.md) | %s | %s | %s |\n", s.Name, folder, port, s.Help, names(s))
+		fmt.Fprintf(&text, "| [%s](collector/%s/README.md) | %s | %s |\n", s.Name, folder, port, s.Help)
 	}
 	return text.String()
-}
-
-// names returns the names of the metrics that a collector serves, and after a
-// semicolon of those that it serves with an option only.
-func names(s collector.Spec) string {
-	var always, asked []string
-	for _, m := range s.Metrics {
-		list := &always
-		if m.When != "" {
-			list = &asked
-		}
-		if name := "`" + m.FullName(metric.Microseconds.String()) + "`"; !slices.Contains(always, name) && !slices.Contains(asked, name) {
-			*list = append(*list, name)
-		}
-	}
-	text := strings.Join(always, ", ")
-	if len(asked) > 0 {
-		text += "; on request " + strings.Join(asked, ", ")
-	}
-	return text
 }
