@@ -147,9 +147,6 @@ func TestReadTested(t *testing.T) {
 	}
 }
 
-// elsewhere are the collectors that the page does not have, with the reason.
-var elsewhere = map[string]string{}
-
 // TestEveryMetricIsCompared finds metrics that the committed page compares with
 // nothing on some kernel of the matrix.
 func TestEveryMetricIsCompared(t *testing.T) {
