@@ -19,10 +19,11 @@ import (
 // unit is one collector at work: a state machine that has a [session] while it
 // is attached. Its maps outlive the sessions.
 type unit struct {
-	spec   collector.Spec
-	cfg    *Config
-	status status
-	flight flight
+	spec     collector.Spec
+	cfg      *Config
+	status   status
+	flight   flight
+	starting *sync.Mutex // of the engine: one collector is attached at a time
 
 	mu      sync.Mutex // what follows serves one at a time
 	values  map[string]collector.Value
@@ -32,9 +33,9 @@ type unit struct {
 	seen    kernel.Module // the module as it was at the last start
 }
 
-func newUnit(spec collector.Spec, cfg *Config) *unit {
+func newUnit(spec collector.Spec, cfg *Config, starting *sync.Mutex) *unit {
 	u := &unit{
-		spec: spec, cfg: cfg, maps: attach.NewMaps(), share: cfg.Pins.Share(spec.Name),
+		spec: spec, cfg: cfg, starting: starting, maps: attach.NewMaps(), share: cfg.Pins.Share(spec.Name),
 		values: make(map[string]collector.Value),
 	}
 	u.status = status{logger: cfg.Logger.With("collector", spec.Name), state: State{Collector: spec.Name}}
@@ -82,6 +83,10 @@ func (u *unit) end() {
 
 // begin makes a session and returns the state that the collector is in then.
 func (u *unit) begin(ctx context.Context) State {
+	// Decoding the kernel's types for several objects at once crashed on Linux
+	// 7.3 (cilium/ebpf 0.22).
+	u.starting.Lock()
+	defer u.starting.Unlock()
 	if u.spec.Module != nil {
 		u.seen = u.cfg.Machine.Module(u.spec.Module.Name)
 		if !u.seen.Live {
@@ -93,11 +98,15 @@ func (u *unit) begin(ctx context.Context) State {
 	err := u.privileged(func() error {
 		return attach.Safely(func() error {
 			state = u.build(ctx)
-			return nil
+			return state.refused
 		})
 	})
-	if err != nil {
+	switch {
+	case err == nil:
+	case state.refused == nil:
 		state = stateOf(attach.Explain("attaching", err))
+	case state.Reason != err.Error(): // it also says what the process gave up
+		state.Reason, state.Remedy = err.Error(), "restart kernscope, and let it hold these capabilities"
 	}
 	if state.Status != Running {
 		u.end()
@@ -117,6 +126,12 @@ func (u *unit) privileged(f func() error) error {
 }
 
 func (u *unit) build(ctx context.Context) State {
+	if !u.maps.Created().IsZero() {
+		// Early, since the kernel detaches some milliseconds later.
+		if err := u.share.Detach(); err != nil {
+			return stateOf(attach.Explain("detaching what is pinned", err))
+		}
+	}
 	plan, problem := attach.NewPlan(ctx, u.attachConfig())
 	if problem != nil {
 		return u.unattached(plan, problem)
@@ -134,7 +149,10 @@ func (u *unit) build(ctx context.Context) State {
 	}
 	u.session = session
 	session.watchRatios(u)
-	return State{Status: Running, Adopted: u.maps.Adopted(), Hooks: set.Hooks, Absent: set.Absent}
+	return State{
+		Status: Running, Adopted: u.maps.Adopted(), Hooks: set.Hooks, Absent: set.Absent,
+		attached: !set.Adopted(),
+	}
 }
 
 // unattached is the state with a problem, of a plan that came as far as it did.
@@ -187,7 +205,10 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 	if state.Status != Running {
 		back()
 		u.status.settle(u.begin(ctx))
-		return fmt.Errorf("%s with %s=%v is %s: %s", u.spec.Name, name, value, state.Status, state.Reason)
+		return errors.Join(
+			fmt.Errorf("%s with %s=%v is %s: %s", u.spec.Name, name, value, state.Status, state.Reason),
+			u.renewPins(),
+		)
 	}
 	u.status.settle(state)
 	return u.renewPins()
