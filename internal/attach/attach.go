@@ -80,7 +80,27 @@ type Problem struct {
 	// one that asked for it; "" if nothing did.
 	Hook   *HookState
 	Option string
+	// Denied means that the kernel does not permit it to this process.
+	Denied bool
 }
+
+// Refusal returns the reason as an error of permission; nil if the problem is
+// another.
+func (p *Problem) Refusal() error {
+	if p == nil || !p.Denied {
+		return nil
+	}
+	return refusal(p.Reason)
+}
+
+// refusal is the reason of a problem of permission.
+type refusal string
+
+// Error returns the reason.
+func (r refusal) Error() string { return string(r) }
+
+// Is reports whether the error is EPERM.
+func (r refusal) Is(target error) bool { return target == unix.EPERM }
 
 // Rejection is a way that was not taken.
 type Rejection struct {
@@ -129,6 +149,7 @@ func Explain(doing string, err error) *Problem {
 			p.Remedy = "the kernel is locked down (lockdown=confidentiality) and lets no program copy kernel memory, as this one must: boot with lockdown=integrity"
 		}
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		p.Denied = true
 		p.Remedy = "run as root, or grant CAP_BPF and CAP_PERFMON; if it was attached and a CPU has come on since, keep what is dropped: " +
 			"--keep-capabilities=cap_perfmon, and cap_sys_admin as well where kernel.perf_event_paranoid is above 2"
 	case errors.Is(err, unix.ENOMEM):

@@ -198,3 +198,6 @@ func mapPin(name string) string     { return "map-" + strings.ReplaceAll(name, "
 func programPin(name string) string { return "program-" + name }
 func linkPin(name string) string    { return "link-" + name }
 func modulePin(load uint64) string  { return fmt.Sprintf("module-%d", load) }
+
+// modulePins matches those of all loads.
+const modulePins = "module-*"

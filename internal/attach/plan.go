@@ -47,6 +47,7 @@ type choice struct {
 	remedy string
 	reader collector.Reader // of the source that is taken
 	waits  bool             // for a source that is not here
+	denied bool             // a way was, to this process
 }
 
 // sourceDeadline is how long opening a source may take.
@@ -136,6 +137,7 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 			return nil
 		}
 		c.reject(Rejection{Program: program, Attach: w.at(p.obj), Reason: finding.Reason}, finding.Remedy)
+		c.denied = c.denied || finding.Denied
 	}
 	c.state.Programs, c.state.Attach = nil, ""
 	if c.hook.Optional {
@@ -145,7 +147,8 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 	return &Problem{
 		Reason:      fmt.Sprintf("nowhere to observe %s: %s", c.hook.Name, c.state.reasons()),
 		Remedy:      c.remedy,
-		Unsupported: true,
+		Unsupported: !c.denied,
+		Denied:      c.denied,
 		Waits:       c.waits,
 		Hook:        &c.state,
 		Option:      c.hook.When,

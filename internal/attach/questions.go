@@ -66,11 +66,11 @@ func moduleTypes(m *kernel.Machine, module *collector.Module) (*btf.Spec, error)
 		return nil, errors.New("the collector names no module whose types it needs")
 	}
 	types, err := m.ModuleTypes(module.Name)
-	if err == nil || module.Types == nil {
+	switch {
+	case !errors.Is(err, fs.ErrNotExist):
 		return types, err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	case module.Types == nil:
+		return nil, fmt.Errorf("module %s publishes no type information (BTF), and the collector brings none", module.Name)
 	}
 	version := m.Module(module.Name).Version
 	if types, err = module.Types(version); err != nil {

@@ -34,6 +34,8 @@ type pinning struct {
 	load     uint64 // of the module that the programs are attached to
 	// adopted means that an earlier process attached the set.
 	adopted bool
+	// pinned means that the set is pinned, by whomever.
+	pinned bool
 }
 
 // Opened is a source that is in use.
@@ -195,6 +197,9 @@ func (s *Set) noteUse(obj *ebpf.CollectionSpec) {
 
 // Uses reports whether a program that is attached uses the map.
 func (s *Set) Uses(name string) bool { return s.uses[name] }
+
+// Adopted reports whether an earlier process attached the set.
+func (s *Set) Adopted() bool { return s.pins.adopted }
 
 // Program returns a program that is loaded.
 func (s *Set) Program(name string) *ebpf.Program { return s.programs[name] }

@@ -41,9 +41,10 @@ func (s *Share) Close() {
 
 // Adopt takes over what an earlier process pinned for the same plan: all of it,
 // or the maps alone where the programs' module has been loaded anew since. It
-// returns nil if nothing is attached yet.
+// returns nil if nothing is attached yet, and leaves maps alone that there are
+// already.
 func (s *Share) Adopt(p *Plan, m *Maps) *Set {
-	if s == nil || s.taken == nil {
+	if s == nil || s.taken == nil || !m.created.IsZero() {
 		return nil
 	}
 	dir := s.in.of(s.collector, p.identity)
@@ -52,9 +53,12 @@ func (s *Share) Adopt(p *Plan, m *Maps) *Set {
 		return nil
 	}
 	set := p.newSet(m)
-	set.pins.adopted = true
+	set.pins.adopted, set.pins.pinned = true, true
 	if p.cfg.Spec.Module != nil {
 		if _, err := os.Stat(filepath.Join(dir, modulePin(set.pins.load))); err != nil {
+			if s.unadopted = s.Detach(); s.unadopted != nil {
+				m.Close()
+			}
 			return nil
 		}
 	}
@@ -161,6 +165,37 @@ func (s *Set) adoptPrograms(obj *ebpf.CollectionSpec, dir string, programs []str
 	return nil
 }
 
+// Detach removes the pins of attachments from the share. Their programs would
+// count as well as those that are attached anew, to the same maps. These stay
+// pinned.
+func (s *Share) Detach() error {
+	if s == nil || s.taken == nil {
+		return nil
+	}
+	dir := filepath.Join(s.in.dir, s.collector)
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("listing pins: %w", err)
+	}
+	for _, e := range entries {
+		if !isIdentity(e) {
+			continue
+		}
+		for _, pattern := range []string{modulePins, linkPin("*")} {
+			pins, err := filepath.Glob(filepath.Join(dir, e.Name(), pattern))
+			if err != nil {
+				return fmt.Errorf("listing pins: %w", err)
+			}
+			for _, pin := range pins {
+				if err := os.Remove(pin); err != nil {
+					return fmt.Errorf("removing a pin: %w", err)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // ErrNotPinned means that a collector counts only while this process runs. What
 // it wraps says why.
 var ErrNotPinned = errors.New("not pinned")
@@ -169,7 +204,7 @@ var ErrNotPinned = errors.New("not pinned")
 // closed, and removes what it did not adopt from there. It returns why that was
 // removed, "" if nothing was. A nil set means that the collector does not run.
 func (s *Share) Pin(set *Set) (removed string, err error) {
-	if s == nil || set != nil && set.pins.adopted {
+	if s == nil || set != nil && set.pins.pinned {
 		return "", nil
 	}
 	if s.taken == nil {
@@ -191,6 +226,7 @@ func (s *Share) Pin(set *Set) (removed string, err error) {
 		}
 		return removed, fmt.Errorf("%w: %w", ErrNotPinned, err)
 	}
+	set.pins.pinned = true
 	return removed, nil
 }
 

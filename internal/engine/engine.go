@@ -14,8 +14,10 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
@@ -51,19 +53,33 @@ type Engine struct {
 	units []*unit
 	ctx   context.Context // ends with the engine
 	stop  context.CancelFunc
+	env   *environment
+	// witness is a map that stands for those of collectors that wait; nil if
+	// none does.
+	witness *ebpf.Map
+}
+
+// environment is what the collectors of an engine share.
+type environment struct {
+	Config
+	// starting is locked while a collector is attached: decoding the kernel's
+	// types for several objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).
+	starting sync.Mutex
 }
 
 // New loads and attaches the collectors. It always returns an engine: what
 // could not start is in the states, and was logged.
 func New(cfg Config) *Engine {
-	e := new(Engine)
+	e := &Engine{env: &environment{Config: cfg}}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, spec := range cfg.Specs {
-		// One after the other: decoding the kernel's types for several
-		// objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).
-		u := newUnit(spec, &cfg)
+		u := newUnit(spec, e.env)
 		u.start(e.ctx)
 		e.units = append(e.units, u)
+		if spec.Load != nil && e.witness == nil && u.status.get().Status == Waiting {
+			// Where maps cannot be created, no collector will run.
+			e.witness, _ = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
+		}
 	}
 	// The kernel's type information was only needed for loading.
 	cfg.Machine.Release()
@@ -87,6 +103,7 @@ const closePatience = 300 * time.Millisecond
 // collector whose reading hangs: that one ends with the process.
 func (e *Engine) Close() {
 	e.stop()
+	e.witness.Close()
 	closed := make(chan struct{})
 	for _, u := range e.units {
 		go func() {
@@ -143,9 +160,15 @@ func (e *Engine) Families(ctx context.Context, names []string) ([]metric.Family,
 }
 
 // Check looks at the maps of every running collector, and says whether the
-// kernel still permits it: the error is one of permission, or nil. What else
-// goes wrong is a matter of the collector, and in its state.
+// kernel still permits it, and will to collectors that wait: the error is one of
+// permission, or nil. What else goes wrong is a matter of the collector, and in
+// its state.
 func (e *Engine) Check() error {
+	if e.witness != nil {
+		if _, err := e.witness.LookupBytes(uint32(0)); errors.Is(err, unix.EPERM) {
+			return err
+		}
+	}
 	for _, u := range e.units {
 		if err := u.permitted(); errors.Is(err, unix.EPERM) {
 			return err
@@ -181,7 +204,7 @@ func (e *Engine) Start(ctx context.Context, name string) error {
 		return err
 	}
 	u.start(ctx)
-	return nil
+	return u.pin()
 }
 
 // Stop detaches a collector while the others go on. What it has counted stays,
@@ -192,7 +215,7 @@ func (e *Engine) Stop(name string) error {
 		return err
 	}
 	u.stop()
-	return nil
+	return u.pin()
 }
 
 // Set sets an option of a collector while it runs. Unless the option is live

@@ -4,7 +4,6 @@ package engine_test
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -20,13 +19,6 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 	"github.com/kernscope/kernscope/internal/metric"
 )
-
-// logged returns what an engine of the configuration logs.
-func logged(cfg *engine.Config) *strings.Builder {
-	var log strings.Builder
-	cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
-	return &log
-}
 
 // withSource is the test's collector with a source that is read so.
 func withSource(read collector.ReadFunc) collector.Spec {
@@ -78,8 +70,8 @@ func TestReadingFails(t *testing.T) {
 			fails.Store(false)
 			check(engine.Running, 7)
 			for _, line := range []string{"Reading fails", "Reading works again"} {
-				if n := strings.Count(log.String(), line); n != 1 {
-					t.Errorf("%d lines %q:\n%s", n, line, log)
+				if n := log.count(line); n != 1 {
+					t.Errorf("%d lines %q:\n%s", n, line, log.all())
 				}
 			}
 		})
@@ -139,8 +131,8 @@ func TestReadingHangs(t *testing.T) {
 			if s := e.States()[0]; s.Status != engine.Failed || !strings.Contains(s.Reason, "has not ended") {
 				t.Errorf("state %+v", s)
 			}
-			if n := strings.Count(log.String(), "Reading fails"); n != 1 {
-				t.Errorf("%d lines say that it fails:\n%s", n, log)
+			if n := log.count("Reading fails"); n != 1 {
+				t.Errorf("%d lines say that it fails:\n%s", n, log.all())
 			}
 			begin := time.Now()
 			e.Close()

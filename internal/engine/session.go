@@ -66,7 +66,7 @@ type builder struct {
 func (b *builder) build() error {
 	s, u := b.session, b.unit
 	for _, opened := range s.set.Sources() {
-		src, err := newSource(opened, u.spec.Metrics, u.cfg.Layout)
+		src, err := newSource(opened, u.spec.Metrics, u.env.Layout)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (b *builder) add(m collector.Metric) error {
 	case !b.cfg.Wanted(m.When, m.Unless) || b.served[m.Name]:
 		return nil
 	case m.Kind == collector.Ratio:
-		s.ratios = append(s.ratios, newRatio(m, u.cfg.Window))
+		s.ratios = append(s.ratios, newRatio(m, u.env.Window))
 		return nil
 	case !s.set.Uses(m.Map) && b.isAbsent(m):
 		return nil
@@ -111,7 +111,7 @@ func (b *builder) add(m collector.Metric) error {
 	if err != nil {
 		return err
 	}
-	c, err := newColumn(m, t, u.cfg.Layout)
+	c, err := newColumn(m, t, u.env.Layout)
 	if err != nil {
 		return err
 	}

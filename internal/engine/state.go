@@ -44,6 +44,11 @@ type State struct {
 	Hooks   []attach.HookState `json:"hooks,omitempty"`
 	// Absent are the optional hooks that have no place on this machine.
 	Absent []attach.HookState `json:"absent,omitempty"`
+	// attached means that this process attached the programs, if it adopted the
+	// maps or not.
+	attached bool
+	// refused is the reason as an error, if that is one of permission.
+	refused error
 }
 
 // status is a collector's state. It is changed here alone, and every change is
@@ -69,7 +74,7 @@ func (s *status) settle(state State) {
 	s.state = state
 	switch state.Status {
 	case Running:
-		if state.Adopted {
+		if !state.attached {
 			s.logger.Debug("Adopted what an earlier process pinned")
 			return
 		}
@@ -112,7 +117,7 @@ func (s *status) read(problem *attach.Problem) {
 // stateOf is the state of a collector that is not attached because of a
 // problem.
 func stateOf(p *attach.Problem) State {
-	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail}
+	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, refused: p.Refusal()}
 	switch {
 	case p.Waits:
 		s.Status = Waiting

@@ -266,8 +266,8 @@ func TestOptionThatDoesNotWork(t *testing.T) {
 			if s.Status != engine.Running || len(s.Absent) != 1 || !strings.Contains(s.Absent[0].Without, "option exits") || len(s.Absent[0].Rejected) == 0 {
 				t.Fatalf("state %+v", s)
 			}
-			if n := strings.Count(log.String(), "Option does not work here"); n != 1 {
-				t.Errorf("%d lines say so:\n%s", n, log)
+			if n := log.count("Option does not work here"); n != 1 {
+				t.Errorf("%d lines say so:\n%s", n, log.all())
 			}
 			call(101, 0)
 			expect(t, e, "without the option", 101, 0)

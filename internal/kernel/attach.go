@@ -59,7 +59,7 @@ func (m *Machine) trampolineInModule(in Module) Finding {
 		return unknown(err)
 	}
 	if !capable(unix.CAP_SYS_ADMIN) {
-		return no("attaching programs to functions of modules by fentry takes CAP_SYS_ADMIN", "run as root, or grant CAP_SYS_ADMIN").passing()
+		return no("attaching programs to functions of modules by fentry takes CAP_SYS_ADMIN", "run as root, or grant CAP_SYS_ADMIN").denied()
 	}
 	return yes()
 }
@@ -172,10 +172,11 @@ func refusedAttach(how string, err error) Finding {
 	switch level := paranoid(); {
 	case how == "kprobe" && errors.Is(err, unix.EACCES) && level > 2:
 		return no(fmt.Sprintf("attaching programs by %s: %v: with kernel.perf_event_paranoid=%d, a level that distributions add, it takes CAP_SYS_ADMIN", how, err, level),
-			"sysctl kernel.perf_event_paranoid=2, or run as root").passing()
+			"sysctl kernel.perf_event_paranoid=2, or run as root, or grant CAP_SYS_ADMIN").denied()
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		// The library's hint at MEMLOCK would mislead: other programs load.
-		return no(fmt.Sprintf("this kernel does not permit to attach programs to functions (%s)", how), "").passing()
+		return no(fmt.Sprintf("this kernel does not permit to attach programs to functions (%s)", how),
+			"run as root, or grant CAP_BPF and CAP_PERFMON").denied()
 	}
 	for _, passing := range []error{unix.EAGAIN, unix.EBUSY, unix.EINTR, unix.ENOMEM} {
 		if errors.Is(err, passing) {

@@ -37,6 +37,9 @@ type Finding struct {
 	// of the machine: a switch of the kernel's, a permission, a module that is
 	// not loaded. A question about a module is another one after each load.
 	Passing bool
+	// Denied reports that the kernel could, but does not permit it to this
+	// process.
+	Denied bool
 }
 
 func yes() Finding { return Finding{Answer: Yes} }
@@ -51,6 +54,12 @@ func unknown(err error) Finding { return Finding{Reason: err.Error()} }
 // passing is the answer as one that may change.
 func (f Finding) passing() Finding {
 	f.Passing = true
+	return f
+}
+
+// denied is the answer as one that another process might not get.
+func (f Finding) denied() Finding {
+	f.Passing, f.Denied = true, true
 	return f
 }
 
