@@ -72,13 +72,17 @@ func New(cfg Config) *Engine {
 			e.witness, _ = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 		}
 	}
-	// The kernel's type information was only needed for loading.
-	cfg.Machine.Release()
-	debug.FreeOSMemory()
+	cfg.shed()
 	for _, u := range e.units {
 		u.follow(ctx)
 	}
 	return e
+}
+
+// shed frees what only attaching needed: the kernel's type information.
+func (c *Config) shed() {
+	c.Machine.Release()
+	debug.FreeOSMemory()
 }
 
 // closePatience is how long Close waits for a reading to end.
@@ -189,6 +193,7 @@ func (e *Engine) Start(ctx context.Context, name string) error {
 		return err
 	}
 	u.start(ctx)
+	u.cfg.shed()
 	return u.pin()
 }
 

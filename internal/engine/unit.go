@@ -201,6 +201,7 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 		return err
 	}
 	u.end()
+	defer u.cfg.shed()
 	state := u.begin(ctx)
 	if state.Status != Running {
 		back()
@@ -267,7 +268,7 @@ func (u *unit) moved(ctx context.Context, now kernel.Module) {
 	if err := u.renewPins(); err != nil {
 		u.status.logger.Warn("Pins could not be renewed", "err", err)
 	}
-	u.cfg.Machine.Release()
+	u.cfg.shed()
 }
 
 func (u *unit) followFile(ctx context.Context) {
@@ -294,6 +295,7 @@ func (u *unit) retry(ctx context.Context) {
 	}
 	if state := u.begin(ctx); state.Status != Waiting {
 		u.status.settle(state)
+		u.cfg.shed()
 	}
 }
 
