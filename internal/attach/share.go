@@ -202,7 +202,7 @@ var ErrNotPinned = errors.New("not pinned")
 
 // Pin leaves the set in the share, so that it goes on counting when it is
 // closed, and removes what it did not adopt from there. It returns why that was
-// removed, "" if nothing was. A nil set means that the collector does not run.
+// removed, "" if no count was. A nil set means that the collector does not run.
 func (s *Share) Pin(set *Set) (removed string, err error) {
 	if s == nil || set != nil && set.pins.pinned {
 		return "", nil
@@ -226,17 +226,17 @@ func (s *Share) Pin(set *Set) (removed string, err error) {
 		}
 		return removed, fmt.Errorf("%w: %w", ErrNotPinned, err)
 	}
-	set.pins.pinned = true
+	set.pins.pinned, s.unadopted = true, nil
 	return removed, nil
 }
 
-// stale says why what is pinned was not adopted.
+// stale says why what is pinned was not adopted; "" if its counts were.
 func (s *Share) stale(set *Set) string {
 	switch {
 	case set == nil:
 		return "the collector does not run"
 	case s.unadopted == nil:
-		return "its module was loaded anew, or its options changed"
+		return "" // the maps go on: only the programs were attached anew
 	case errors.Is(s.unadopted, fs.ErrNotExist):
 		return "it was of another version, had other options, or was incomplete"
 	}

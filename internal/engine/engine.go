@@ -81,9 +81,7 @@ func New(cfg Config) *Engine {
 			e.witness, _ = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 		}
 	}
-	// The kernel's type information was only needed for loading.
-	cfg.Machine.Release()
-	debug.FreeOSMemory()
+	e.env.shed()
 	return e
 }
 
@@ -94,6 +92,12 @@ func (e *Engine) Follow() {
 	for _, u := range e.units {
 		u.follow(e.ctx)
 	}
+}
+
+// shed frees what only attaching needed: the kernel's type information.
+func (e *environment) shed() {
+	e.Machine.Release()
+	debug.FreeOSMemory()
 }
 
 // closePatience is how long Close waits for a reading to end.
@@ -204,6 +208,7 @@ func (e *Engine) Start(ctx context.Context, name string) error {
 		return err
 	}
 	u.start(ctx)
+	u.cfg.shed()
 	return u.pin()
 }
 

@@ -71,7 +71,7 @@ func (u *unit) moved(ctx context.Context, now kernel.Module) {
 	if err := u.renewPins(); err != nil {
 		u.status.logger.Warn("Pins could not be renewed", "err", err)
 	}
-	u.env.Machine.Release()
+	u.env.shed()
 }
 
 func (u *unit) followFile(ctx context.Context) {
@@ -100,6 +100,7 @@ func (u *unit) retry(ctx context.Context) bool {
 	state := u.begin(ctx)
 	if state.Status != Waiting {
 		u.status.settle(state)
+		u.env.shed()
 	}
 	return state.Status == Waiting
 }

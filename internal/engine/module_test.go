@@ -115,3 +115,32 @@ func TestModuleIsLoadedAnew(t *testing.T) {
 		t.Log(strings.Join(log.all(), ""))
 	}
 }
+
+// TestTwoCollectorsOfAModule has two collectors follow one module, at the same
+// time.
+func TestTwoCollectorsOfAModule(t *testing.T) {
+	kerneltest.VM(t, needsModules)
+	unloadModule(t)
+	defer unloadModule(t)
+	watchKernel(t)
+	other := links("kprobe")
+	other.Name, other.Metrics[0].Name = "others", "test_others_total"
+	cfg := config(t, links("kprobe"), other)
+	log := logged(&cfg)
+	e := engine.New(cfg)
+	defer e.Close()
+	const loads = 5
+	for i := range loads {
+		loadModule(t)
+		until(t, "both are attached", func() bool { return log.count("Attached") == 2*(i+1) })
+		makeLinks(t, 1)
+		if one, two := made(t, e), kerneltest.Read(t, e).Value("test_others_total"); one != i+1 || two != float64(i+1) {
+			t.Errorf("counted %d and %v links, %d were made", one, two, i+1)
+		}
+		unloadModule(t)
+	}
+	until(t, "both wait", func() bool { return log.count("Waiting") == 2*(loads+1) })
+	if t.Failed() {
+		t.Log(strings.Join(log.all(), ""))
+	}
+}

@@ -41,6 +41,7 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 		return err
 	}
 	u.end()
+	defer u.env.shed()
 	state := u.begin(ctx)
 	refused := state.Reason
 	if state.Status == Running {
