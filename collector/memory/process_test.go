@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -102,7 +101,7 @@ func TestCPUsComeAndGo(t *testing.T) {
 		turn("1")
 		before := kerneltest.Read(t, e)
 		fresh := anonymous(t, 100)
-		got := as(t, "faulty", func() time.Duration {
+		got := as(t, "faulty", func() touches {
 			var set unix.CPUSet
 			set.Set(cpu)
 			if err := unix.SchedSetaffinity(0, &set); err != nil {
@@ -126,7 +125,7 @@ func TestCPUsComeAndGo(t *testing.T) {
 func TestSwap(t *testing.T) {
 	kerneltest.VM(t, "makes a swap device")
 	kerneltest.Tool(t, "mkswap", "util-linux")
-	kerneltest.Command(t, "modprobe", "zram")
+	kerneltest.LoadModule(t, "zram")
 	if err := os.WriteFile("/sys/block/zram0/disksize", []byte("64M"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +149,7 @@ func TestSwap(t *testing.T) {
 		}
 	}
 	before := kerneltest.Read(t, e)
-	got := as(t, "swapper", func() time.Duration { return write(m) })
+	got := as(t, "swapper", func() touches { return write(m) })
 	after := kerneltest.Read(t, e)
 	lost(t, before, after)
 	if got.major < pages*9/10 {
@@ -162,8 +161,8 @@ func TestSwap(t *testing.T) {
 	kerneltest.Accuracy(t, kerneltest.Row{
 		Metric: latency, Workload: "swapping 200 pages in: number of latencies", Source: "getrusage, and perf for the faults of others",
 	}, n-n0, kerneltest.Exactly(got.major+others))
-	if others == 0 && (sum == sum0 || sum-sum0 > uint64(got.touching)) {
-		t.Errorf("the faults took %d ns, touching the pages %d ns", sum-sum0, got.touching)
+	if others == 0 && (sum == sum0 || sum-sum0 > uint64(got.sum)) {
+		t.Errorf("the faults took %d ns, touching the pages %d ns", sum-sum0, got.sum)
 	}
-	t.Logf("minor %d, major %d, %d latencies of %d ns in %v", got.minor, got.major, n-n0, sum-sum0, got.touching)
+	t.Logf("minor %d, major %d, %d latencies of %d ns in %v", got.minor, got.major, n-n0, sum-sum0, got.sum)
 }
