@@ -174,14 +174,3 @@ func (r Record) append(folder string) error {
 	}
 	return f.Close()
 }
-
-// NoAccuracy records that a machine which also does other things gave no
-// occasion to compare. The matrix's machines always do.
-func NoAccuracy(t testing.TB, row Row, why string) {
-	t.Helper()
-	if Kernel() != "" {
-		t.Errorf("%s, %s: not compared: %s", row.Metric, row.Workload, why)
-		return
-	}
-	Record{Row: row, Why: why}.write(t)
-}
