@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 const diskDepth = 64 // requests at a time
@@ -76,7 +77,7 @@ type bios struct {
 const zramControl = "/sys/class/zram-control/"
 
 func newBios() (workload, error) {
-	_ = exec.Command("modprobe", "zram").Run() // it may be built in
+	_ = kerneltest.Modprobe("zram") // or there is none, as the control file says
 	added, err := os.ReadFile(zramControl + "hot_add")
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: it has no zram", errUnsupported)

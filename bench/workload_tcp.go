@@ -9,18 +9,18 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // resends sends data to itself in a network of its own, and loses every tenth
 // packet on the way in: real retransmits of single segments, most of them by
 // threads of the kernel.
 type resends struct {
-	network   *network
+	network   *kerneltest.Network
 	near, far *net.TCPConn
 	data      []byte
 }
@@ -35,8 +35,8 @@ func newResends() (workload, error) {
 		return nil, err
 	}
 	r := &resends{network: n, data: make([]byte, 64<<10)}
-	if r.near, r.far, err = n.pair(); err != nil {
-		n.close()
+	if r.near, r.far, err = pair(n); err != nil {
+		n.Close()
 		return nil, err
 	}
 	go io.Copy(io.Discard, r.far) // ends when it is closed
@@ -74,7 +74,7 @@ func (r *resends) labels() map[string]string { return map[string]string{"destina
 func (r *resends) close() error {
 	// At once, without sending again what is still under way.
 	err := errors.Join(r.near.SetLinger(0), r.near.Close(), r.far.Close())
-	r.network.close()
+	r.network.Close()
 	return err
 }
 
@@ -100,49 +100,34 @@ func control(c *net.TCPConn, f func(fd int) error) error {
 	return errors.Join(raw.Control(func(fd uintptr) { inner = f(int(fd)) }), inner)
 }
 
-// network is a network namespace, and the thread that is in it.
-type network struct {
-	work   chan func() error
-	result chan error
-}
-
-func newNetwork() (*network, error) {
-	n := &network{work: make(chan func() error), result: make(chan error)}
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		for f := range n.work {
-			n.result <- f()
-		}
-	}()
-	err := n.do(func() error { return unix.Unshare(unix.CLONE_NEWNET) })
+// newNetwork makes a network with the receiver's address.
+func newNetwork() (*kerneltest.Network, error) {
+	n, err := kerneltest.NewNetwork()
+	if err != nil {
+		return nil, err
+	}
 	for _, command := range []string{
 		// A packet is a segment, and a retransmit sends one.
-		"link set lo up mtu 1500 gso_max_segs 1",
+		"ip link set lo up mtu 1500 gso_max_segs 1",
 		// What nobody acknowledges is sent again soon.
-		"route add local " + resendsTo + " dev lo rto_min 1ms",
+		"ip route add local " + resendsTo + " dev lo rto_min 1ms",
 	} {
+		err := n.Run(command)
 		if err == nil {
-			err = n.do(func() error { return ip(command) })
+			continue
 		}
-	}
-	if err != nil {
-		n.close()
+		n.Close()
+		if errors.Is(err, exec.ErrNotFound) {
+			return nil, fmt.Errorf("%w: it has no ip(8)", errUnsupported)
+		}
 		return nil, err
 	}
 	return n, nil
 }
 
-// do calls a function on the network's thread: sockets that it makes are there.
-func (n *network) do(f func() error) error {
-	n.work <- f
-	return <-n.result
-}
-
-func (n *network) close() { close(n.work) }
-
 // pair is a connection of the network to itself.
-func (n *network) pair() (near, far *net.TCPConn, err error) {
-	err = n.do(func() error {
+func pair(n *kerneltest.Network) (near, far *net.TCPConn, err error) {
+	err = n.Do(func() error {
 		var config net.ListenConfig
 		config.SetMultipathTCP(false)
 		listener, err := config.Listen(context.Background(), "tcp", resendsTo+":0")
@@ -157,15 +142,4 @@ func (n *network) pair() (near, far *net.TCPConn, err error) {
 		return err
 	})
 	return near, far, err
-}
-
-func ip(command string) error {
-	out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: it has no ip(8)", errUnsupported)
-	}
-	if err != nil {
-		return fmt.Errorf("ip %s: %w: %s", command, err, out)
-	}
-	return nil
 }

@@ -51,7 +51,7 @@ func TestFaults(t *testing.T) {
 		forget(a, fd, cold)
 		fresh := anonymous(a, 3000)
 		before := kerneltest.Read(a, e)
-		got := as(a, "faulty", func() touches {
+		got := as(a, kerneltest.Own("faulty"), func() touches {
 			write(fresh)
 			return read(cold, 200)
 		})
@@ -63,7 +63,7 @@ func TestFaults(t *testing.T) {
 			a.Void("the workload had %d minor and %d major faults, want 3000 and 200", got.minor, got.major)
 		}
 		for kind, want := range map[string]uint64{"minor": got.minor, "major": got.major} {
-			labels := []string{"process=faulty", "type=" + kind}
+			labels := []string{"process=" + kerneltest.Own("faulty"), "type=" + kind}
 			kerneltest.Accuracy(a, kerneltest.Row{
 				Metric: byProcess, Workload: touching + ": " + kind, Source: "getrusage",
 			}, uint64(after.Value(byProcess, labels...)-before.Value(byProcess, labels...)), kerneltest.Exactly(want))

@@ -19,6 +19,7 @@ import (
 // to be. A collector with room for all names says what other programs added.
 func TestManyNames(t *testing.T) {
 	const processes, each = 10_000, 3
+	prefix := kerneltest.Own("s") + "-"
 	pages := anonymous(t, each) // fresh to each process: this one leaves them alone
 	var calls []kerneltest.Call
 	for i := range each {
@@ -28,7 +29,7 @@ func TestManyNames(t *testing.T) {
 	roomy := kerneltest.Run(t, kerneltest.WithRoom(Spec(), "memory_processes", 2*processes), "processes")
 	e := kerneltest.Run(t, Spec(), "processes")
 	first, before := minorsOf(kerneltest.Read(t, roomy)), kerneltest.Read(t, e)
-	kerneltest.Storm(t, processes, "name", calls...)
+	kerneltest.Storm(t, processes, prefix, calls...)
 	after, later := kerneltest.Read(t, e), kerneltest.Read(t, e)
 	last := minorsOf(kerneltest.Read(t, roomy))
 
@@ -37,7 +38,7 @@ func TestManyNames(t *testing.T) {
 	for process, n := range last {
 		has, fits := rows[process]
 		switch {
-		case !strings.HasPrefix(process, "name"):
+		case !strings.HasPrefix(process, prefix):
 			if !fits {
 				others += n - first[process]
 			}

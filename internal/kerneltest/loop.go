@@ -14,16 +14,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const loopControl = "/dev/loop-control"
+
 // AttachLoop returns an open loop device on the file of a descriptor. The
 // device goes when it is closed, or when the process dies. flags are for
 // opening it besides O_RDWR; sector is the size of its sectors, 0 for the
 // usual. The error is fs.ErrNotExist where there are no loop devices.
 func AttachLoop(backing uintptr, sector uint32, flags int) (*os.File, error) {
-	const path = "/dev/loop-control"
-	control, err := os.OpenFile(path, os.O_RDWR, 0)
-	if errors.Is(err, fs.ErrNotExist) && Modprobe("loop") == nil {
-		control, err = os.OpenFile(path, os.O_RDWR, 0)
-	}
+	control, err := os.OpenFile(loopControl, os.O_RDWR, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%w: load the module loop", err)
 	}
@@ -86,6 +84,9 @@ func MemoryDisk(t testing.TB, size int64) (device, backing *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { backing.Close() })
+	if _, err := os.Stat(loopControl); errors.Is(err, fs.ErrNotExist) {
+		LoadModule(t, "loop")
+	}
 	if device, err = AttachLoop(backing.Fd(), 0, 0); err != nil {
 		t.Fatal(err)
 	}

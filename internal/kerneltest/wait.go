@@ -15,12 +15,12 @@ const patience = 2 * time.Minute
 // and fails the test if it never does.
 func Until(t testing.TB, what string, condition func() error) {
 	t.Helper()
-	Eventually(t, patience, what, func() (struct{}, error) { return struct{}{}, condition() })
+	Eventually(t, patience, "waited in vain until "+what, func() (struct{}, error) { return struct{}{}, condition() })
 }
 
-// Eventually returns what try does, as soon as it succeeds. The test fails if
-// it does not for so long.
-func Eventually[T any](t testing.TB, patience time.Duration, what string, try func() (T, error)) T {
+// Eventually returns what try does, as soon as it succeeds. The test fails with
+// the complaint if it does not for so long.
+func Eventually[T any](t testing.TB, patience time.Duration, complaint string, try func() (T, error)) T {
 	t.Helper()
 	deadline := time.Now().Add(patience)
 	for pause := time.Millisecond; ; pause = min(2*pause, 200*time.Millisecond) {
@@ -29,7 +29,7 @@ func Eventually[T any](t testing.TB, patience time.Duration, what string, try fu
 			return value
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain until %s: %v", what, err)
+			t.Fatalf("%s: %v", complaint, err)
 		}
 		time.Sleep(pause)
 	}

@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // patience is how long anything may take; nothing takes so long.
@@ -98,26 +100,11 @@ func get(t *testing.T, url string) (string, error) {
 	return string(body), err
 }
 
-// eventually tries until it works.
+// eventually tries until it works. What takes its time by design asks
+// [kerneltest.Eventually] for more.
 func eventually[T any](t *testing.T, what string, try func() (T, error)) T {
 	t.Helper()
-	return within(t, patience, what, try)
-}
-
-// within is eventually for what takes its time by design.
-func within[T any](t *testing.T, patience time.Duration, what string, try func() (T, error)) T {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		value, err := try()
-		if err == nil {
-			return value
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	return kerneltest.Eventually(t, patience, what, try)
 }
 
 // kernscope serves on a free address and returns it.
