@@ -16,11 +16,11 @@ import (
 // The devices of the workloads.
 const (
 	diskBytes   = 16 << 20
-	diskRequest = 4 << 10 // and the size of their sectors
+	diskRequest = 4 << 10 // also the size of the devices' sectors
 )
 
-// loopDevice makes a block device in memory and opens it with more flags. It
-// goes when it is closed.
+// loopDevice makes a block device in memory and opens it with the additional flags. The device
+// disappears when the caller closes it.
 func loopDevice(flags int) (*os.File, error) {
 	// In memory, because a file on a disk would be I/O to that disk, too.
 	backing, err := kerneltest.MemoryFile(diskBytes)
@@ -38,12 +38,12 @@ func loopDevice(flags int) (*os.File, error) {
 	return device, err
 }
 
-// block is a device's folder in sysfs.
+// block returns a device's folder in sysfs.
 func block(device *os.File) string {
 	return filepath.Join("/sys/block", filepath.Base(device.Name()))
 }
 
-// reads is the kernel's own count of a device's completed reads.
+// reads returns the kernel's count of a device's completed reads.
 func reads(device *os.File) (uint64, error) {
 	stat, err := os.ReadFile(filepath.Join(block(device), "stat"))
 	if err != nil {
@@ -56,7 +56,7 @@ func reads(device *os.File) (uint64, error) {
 	return strconv.ParseUint(fields[0], 10, 64)
 }
 
-// onDevice are the labels of the I/O of a device.
+// onDevice returns the labels of a device's I/O.
 func onDevice(device *os.File) map[string]string {
 	return map[string]string{"device": filepath.Base(device.Name())}
 }

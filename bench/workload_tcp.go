@@ -16,17 +16,16 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// resends sends data to itself in a network of its own, and loses every tenth
-// packet on the way in: real retransmits of single segments, most of them by
-// threads of the kernel.
+// resends sends data to itself in a separate network namespace, and drops every tenth packet at the
+// receiver. This causes real retransmits of single segments, most of them by kernel threads.
 type resends struct {
 	network   *kerneltest.Network
 	near, far *net.TCPConn
 	data      []byte
 }
 
-// resendsTo is the receiver's address, which nothing else on the machine has
-// (RFC 5737).
+// resendsTo is the receiver's address. Nothing else on the machine has it, because it is reserved
+// for documentation (RFC 5737).
 const resendsTo = "192.0.2.1"
 
 func newResends() (workload, error) {
@@ -39,7 +38,7 @@ func newResends() (workload, error) {
 		n.Close()
 		return nil, err
 	}
-	go io.Copy(io.Discard, r.far) // ends when it is closed
+	go io.Copy(io.Discard, r.far) // ends when r.far is closed
 	if err := control(r.far, loseEveryTenth); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -57,7 +56,7 @@ func (r *resends) run(n int) (time.Duration, error) {
 	return time.Since(begin), err
 }
 
-// total is what the connection itself accounts for.
+// total returns the connection's own count of retransmitted segments.
 func (r *resends) total() (again uint64, err error) {
 	err = control(r.near, func(fd int) error {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
@@ -72,13 +71,13 @@ func (r *resends) total() (again uint64, err error) {
 func (r *resends) labels() map[string]string { return map[string]string{"destination": resendsTo} }
 
 func (r *resends) close() error {
-	// At once, without sending again what is still under way.
+	// Without linger, the connection ends at once and sends nothing again.
 	err := errors.Join(r.near.SetLinger(0), r.near.Close(), r.far.Close())
 	r.network.Close()
 	return err
 }
 
-// loseEveryTenth has a socket drop a tenth of the packets that reach it.
+// loseEveryTenth makes a socket drop a tenth of the packets that reach it.
 func loseEveryTenth(fd int) error {
 	const random = 0xfffff000 + 56 // SKF_AD_OFF + SKF_AD_RANDOM of linux/filter.h
 	program := []unix.SockFilter{
@@ -91,6 +90,7 @@ func loseEveryTenth(fd int) error {
 		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 }
 
+// control calls a function with the connection's file descriptor.
 func control(c *net.TCPConn, f func(fd int) error) error {
 	raw, err := c.SyscallConn()
 	if err != nil {

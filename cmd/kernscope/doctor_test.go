@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 )
 
@@ -20,12 +21,12 @@ func printed(collectors ...engine.State) string {
 func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 	got := printed(engine.State{
 		Collector: "memory", Status: engine.Running,
-		Hooks: []engine.HookState{
-			{Name: "allocation", Program: "allocate", Attach: "raw_tp/a", AnyOf: []string{"raw_tp/a"}},
+		Hooks: []attach.HookState{
+			{Name: "allocation", Programs: []string{"allocate"}, Attach: "raw_tp/a", AnyOf: []string{"raw_tp/a"}},
 		},
-		Absent: []engine.HookState{{
+		Absent: []attach.HookState{{
 			Name: "start of a swap-in", AnyOf: []string{"fentry/s"}, Without: "swap-ins have no latency",
-			Rejected: []engine.Rejection{{Program: "swap", Attach: "fentry/s", Reason: "this kernel has no function s"}},
+			Rejected: []attach.Rejection{{Program: "swap", Attach: "fentry/s", Reason: "this kernel has no function s"}},
 		}},
 	})
 	const want = `memory: running
@@ -42,11 +43,11 @@ func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 
 func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
 	places := []string{"tp_btf/x", "raw_tp/x"}
-	got := printed(engine.State{Collector: "x", Status: engine.Running, Hooks: []engine.HookState{
-		{Name: "best", Program: "typed", Attach: "tp_btf/x", AnyOf: places},
+	got := printed(engine.State{Collector: "x", Status: engine.Running, Hooks: []attach.HookState{
+		{Name: "best", Programs: []string{"typed"}, Attach: "tp_btf/x", AnyOf: places},
 		{
-			Name: "next", Program: "raw", Attach: "raw_tp/x", AnyOf: places,
-			Rejected: []engine.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
+			Name: "next", Programs: []string{"raw"}, Attach: "raw_tp/x", AnyOf: places,
+			Rejected: []attach.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
 		},
 	}})
 	const want = `x: running

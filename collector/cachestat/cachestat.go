@@ -24,19 +24,20 @@ func Spec() collector.Spec {
 		Port: 9106,
 		Load: loadCachestat,
 		Hooks: []collector.Hook{
-			{Name: "add", Programs: []string{"cachestat_add_typed", "cachestat_add_raw"}},
-			{Name: "dirty", Programs: []string{
+			{Name: "add", Ways: collector.By("cachestat_add_typed", "cachestat_add_raw")},
+			{Name: "dirty", Ways: collector.By(
 				"cachestat_dirty_folio_typed", "cachestat_dirty_page_typed",
 				"cachestat_dirty_folio_raw", "cachestat_dirty_page_raw",
+			)},
+			{Name: "read", Ways: []collector.Way{
+				// splice() came by filemap_read until Linux 6.5.
+				{Programs: []string{"cachestat_read_exit", "cachestat_splice_exit"}},
+				{Programs: []string{"cachestat_read_exit"}},
+				{Programs: []string{"cachestat_read_exit_old"}},
+				{Programs: []string{"cachestat_get_pages", "cachestat_task_exit"}},
+				{Programs: []string{"cachestat_read_end", "cachestat_read_start"}},
+				{Programs: []string{"cachestat_read_end_old", "cachestat_read_start_old"}},
 			}},
-			{Name: "read", Programs: []string{
-				"cachestat_read_exit", "cachestat_read_exit_old", "cachestat_get_pages",
-				"cachestat_read_end", "cachestat_read_end_old",
-			}},
-			{Name: "splice", Programs: []string{"cachestat_splice_exit"}, For: "cachestat_read_exit", Optional: true},
-			{Name: "read start", Programs: []string{"cachestat_read_start"}, For: "cachestat_read_end"},
-			{Name: "read start", Programs: []string{"cachestat_read_start_old"}, For: "cachestat_read_end_old"},
-			{Name: "task exit", Programs: []string{"cachestat_task_exit"}, For: "cachestat_get_pages"},
 		},
 		Metrics: []collector.Metric{
 			counter(hits, "hits", "Pages that buffered reads found in the page cache."),

@@ -4,12 +4,10 @@ package diskio_test
 
 import (
 	"os"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/diskio"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
@@ -20,7 +18,7 @@ import (
 func TestRequests(t *testing.T) {
 	engines := map[string]*engine.Engine{
 		"typed": kerneltest.Run(t, diskio.Spec(), "service-time"),
-		"raw":   kerneltest.Run(t, raw(diskio.Spec()), "service-time"),
+		"raw":   kerneltest.Run(t, kerneltest.OnlySuffix(diskio.Spec(), "_raw"), "service-time"),
 	}
 	disks := make(map[string]disk)
 	steps := make([][]job, 4)
@@ -136,22 +134,6 @@ func checkRequests(t testing.TB, s seen, ran map[string]fioResult) {
 			t.Errorf("time of %s is %d ns, fio's %d", op, s.ours[op].ns, side.ns())
 		}
 	}
-}
-
-// raw leaves the hooks only the alternatives that need no types.
-func raw(spec collector.Spec) collector.Spec {
-	hooks := make([]collector.Hook, len(spec.Hooks))
-	for i, h := range spec.Hooks {
-		hooks[i] = h
-		hooks[i].Programs = nil
-		for _, name := range h.Programs {
-			if strings.HasSuffix(name, "_raw") {
-				hooks[i].Programs = append(hooks[i].Programs, name)
-			}
-		}
-	}
-	spec.Hooks = hooks
-	return spec
 }
 
 // TestErrors takes from a loop device the right to write to its file.

@@ -19,8 +19,8 @@ import (
 // third disk's I/O must be there all the same, and be said to be misplaced.
 func TestMapFull(t *testing.T) {
 	spec := diskio.Spec()
-	for i := range spec.Maps {
-		spec.Maps[i].Size = func() (uint32, error) { return 5 + 2, nil }
+	for i := range spec.Tables {
+		spec.Tables[i].Size = func() (uint32, error) { return 5 + 2, nil }
 	}
 	exactly(t, func(t *trial) {
 		e := kerneltest.Run(t, spec)

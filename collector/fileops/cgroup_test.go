@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -52,10 +51,7 @@ func of(n kerneltest.Numbers, process string) (sum float64) {
 // hierarchies that the collector looks at. Then the cgroups are removed: their
 // series go away, and nothing that they counted does.
 func TestCgroups(t *testing.T) {
-	raw := Spec()
-	raw.Hooks = slices.Clone(raw.Hooks)
-	raw.Hooks[1].Programs = []string{"fileops_cgroup_enter_raw"}
-	for name, spec := range map[string]collector.Spec{"preferred": Spec(), "raw": raw} {
+	for name, spec := range variants() {
 		// What is in version 2 shows where it is nowhere else.
 		for _, controller := range []string{"pids", "memory", ""} {
 			t.Run(name+"/"+controller, func(t *testing.T) { testCgroups(t, spec, controller, name == "preferred") })

@@ -17,8 +17,8 @@ func Spec() collector.Spec {
 		Port: 9107,
 		Load: loadSchedlat,
 		Hooks: []collector.Hook{{
-			Name:     "context switch",
-			Programs: []string{"schedlat_switch_storage", "schedlat_switch_typed", "schedlat_switch_raw"},
+			Name: "context switch",
+			Ways: collector.By("schedlat_switch_storage", "schedlat_switch_typed", "schedlat_switch_raw"),
 		}},
 		Metrics: []collector.Metric{{
 			Name: "ebpf_sched_runqueue_latency", Kind: collector.Histogram, Map: "schedlat_delay",

@@ -161,7 +161,7 @@ func TestPreferredProgram(t *testing.T) {
 	case "5.10", "6.1": // without, and by kmalloc
 		want = "schedlat_switch_typed"
 	}
-	if got := e.States()[0].Hooks[0].Program; got != want {
+	if got := e.States()[0].Hooks[0].Programs[0]; got != want {
 		t.Errorf("took %s, want %s", got, want)
 	}
 }

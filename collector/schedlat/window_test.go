@@ -35,7 +35,8 @@ func variants(t testing.TB) collectors {
 		t.Fatal(err)
 	}
 	engines := make(map[string]*engine.Engine)
-	for _, program := range Spec().Hooks[0].Programs {
+	for _, way := range Spec().Hooks[0].Ways {
+		program := way.Programs[0]
 		if machine.Program(obj.Programs[program], obj.Maps).Answer == kernel.Yes {
 			engines[program] = kerneltest.RunOn(t, machine, only(program))
 		}
@@ -45,10 +46,7 @@ func variants(t testing.TB) collectors {
 
 // only is the collector with one program.
 func only(program string) collector.Spec {
-	spec := Spec()
-	spec.Hooks = slices.Clone(spec.Hooks)
-	spec.Hooks[0].Programs = []string{program}
-	return spec
+	return kerneltest.Only(Spec(), func(p string) bool { return p == program })
 }
 
 func observed(t testing.TB, e *engine.Engine) waited {
@@ -198,8 +196,8 @@ func (w window) recordSum(t testing.TB, workload string) {
 
 // taken is what the program has observed that is taken on this kernel.
 func (w window) taken() (got waited) {
-	for _, program := range slices.Backward(Spec().Hooks[0].Programs) {
-		if g, ok := w.observed[program]; ok {
+	for _, way := range slices.Backward(Spec().Hooks[0].Ways) {
+		if g, ok := w.observed[way.Programs[0]]; ok {
 			got = g
 		}
 	}

@@ -52,7 +52,7 @@ func TestErrorsByErrno(t *testing.T) {
 func TestErrorTableFull(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			spec := only(Spec(), v.suffix)
+			spec := kerneltest.OnlySuffix(Spec(), v.suffix)
 			roomy := kerneltest.Run(t, spec, "errors")
 			spec.Load = func() (*ebpf.CollectionSpec, error) {
 				obj, err := loadSyscall()

@@ -56,7 +56,7 @@ func sleep(t testing.TB, d time.Duration) time.Duration {
 func TestLatency(t *testing.T) {
 	engines := make(map[string]*engine.Engine)
 	for _, v := range variants {
-		engines[v.name] = kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+		engines[v.name] = kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "latency")
 	}
 	// A row's memory may not be there the first time, as other calls want new
 	// rows, too: such a call is counted as lost.
@@ -166,7 +166,7 @@ func onAllCPUs(t *trial, v variant, e *engine.Engine, threads, times int) {
 func TestNewTasksAreNotLost(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "latency")
 			before := unstamped(t, e)
 			// Each other task may return from a call once that it entered
 			// before the programs were there.

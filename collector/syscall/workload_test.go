@@ -10,7 +10,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 	"github.com/kernscope/kernscope/internal/label"
@@ -95,7 +94,7 @@ func program(t testing.TB, e *engine.Engine, hook string) string {
 	t.Helper()
 	for _, h := range e.States()[0].Hooks {
 		if h.Name == hook {
-			return h.Program
+			return h.Programs[0]
 		}
 	}
 	t.Fatalf("no hook %q", hook)

@@ -5,11 +5,9 @@ package tcpretransmit
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 

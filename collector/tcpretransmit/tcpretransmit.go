@@ -13,10 +13,10 @@ import (
 
 // Spec describes the collector.
 func Spec() collector.Spec {
+	destination := []collector.Label{{Name: "destination", As: label.Prefix}}
 	byDestination := collector.Metric{
 		Name: "ebpf_tcp_retransmits_by_dest", Kind: collector.Counter,
-		Labels: []collector.Label{{Name: "destination", As: label.Prefix}},
-		Help:   "TCP segments sent again, by destination: its address, or its network once there are too many.",
+		Help: "TCP segments sent again, by destination: its address, or its network once there are too many.",
 	}
 	addresses, prefixes := byDestination, byDestination
 	addresses.Map, prefixes.Map = "tcpretransmit_addresses", "tcpretransmit_prefixes"
@@ -26,10 +26,13 @@ func Spec() collector.Spec {
 		Port: 9116,
 		Load: loadTcpretransmit,
 		Hooks: []collector.Hook{
-			{Name: "retransmit", Programs: []string{"tcpretransmit_segment_typed", "tcpretransmit_segment_raw"}},
-			{Name: "SYN-ACK retransmit", Programs: []string{"tcpretransmit_synack_typed", "tcpretransmit_synack_raw"}},
+			{Name: "retransmit", Ways: collector.By("tcpretransmit_segment_typed", "tcpretransmit_segment_raw")},
+			{Name: "SYN-ACK retransmit", Ways: collector.By("tcpretransmit_synack_typed", "tcpretransmit_synack_raw")},
 		},
-		Maps: []collector.Map{{Name: "tcpretransmit_prefixes"}},
+		Tables: []collector.Table{
+			{Map: "tcpretransmit_addresses", Labels: destination},
+			{Map: "tcpretransmit_prefixes", Labels: destination, Overflow: &collector.Overflow{}},
+		},
 		Metrics: []collector.Metric{
 			{
 				Name: "ebpf_tcp_retransmits_total", Kind: collector.Counter, Map: "tcpretransmit_total",

@@ -107,8 +107,8 @@ func TestSynAck(t *testing.T) {
 func TestPreferredPrograms(t *testing.T) {
 	e := kerneltest.Run(t, Spec())
 	for i, want := range []string{"tcpretransmit_segment_typed", "tcpretransmit_synack_typed"} {
-		if h := e.States()[0].Hooks[i]; h.Program != want {
-			t.Errorf("%s is observed by %s, want %s", h.Name, h.Program, want)
+		if h := e.States()[0].Hooks[i]; h.Programs[0] != want {
+			t.Errorf("%s is observed by %s, want %s", h.Name, h.Programs[0], want)
 		}
 	}
 }

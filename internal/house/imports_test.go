@@ -29,7 +29,9 @@ var rooms = []room{
 	{"collector", []string{"internal/label", "internal/metric"}},
 	{"collector/builtin", []string{"collector", "collector/*"}},
 	{"collector/*", []string{"collector", "internal/label", "internal/metric"}},
-	{"internal/engine", []string{"collector", "internal/kernel", "internal/label", "internal/metric"}},
+	{"internal/attach", []string{"collector", "internal/kernel", "internal/label", "internal/metric"}},
+	{"internal/table", []string{"collector", "internal/label", "internal/metric"}},
+	{"internal/engine", []string{"collector", "internal/attach", "internal/kernel", "internal/label", "internal/metric", "internal/table"}},
 	{"internal/kit", []string{"collector", "internal/metric"}},
 	{"internal/textfile", []string{"internal/metric"}},
 	// The server is handed a function that yields families, not the engine.
@@ -38,6 +40,7 @@ var rooms = []room{
 	{"cmd/*", []string{"collector", "collector/*", "internal/*"}},
 	{"internal/kerneltest", []string{"collector", "internal/engine", "internal/kernel", "internal/label", "internal/metric"}},
 	{"internal/kerneltest/compat", nil},
+	{"internal/engine/enginetest", []string{"collector"}},
 	{"bench", []string{"*", "*/*", "*/*/*"}},
 	{"bench/*", []string{"*", "*/*", "*/*/*"}},
 	{"test/*", []string{"*", "*/*", "*/*/*"}},
@@ -62,8 +65,8 @@ var reserved = []struct {
 	},
 	{
 		"github.com/cilium/ebpf",
-		[]string{"collector", "internal/engine", "internal/kernel", "internal/kerneltest", "bench", "bench/*", "test/*"},
-		"a collector is data; only the engine and the questions to the kernel touch BPF",
+		[]string{"collector", "internal/attach", "internal/table", "internal/engine", "internal/kernel", "internal/kerneltest", "bench", "bench/*", "test/*"},
+		"a collector is data; only the engine's rooms and the questions to the kernel touch BPF",
 	},
 }
 
@@ -89,7 +92,7 @@ func checkRooms(files []file) (complaints []string) {
 }
 
 // helpers are the folders that only tests may import.
-var helpers = []string{"internal/kerneltest", "internal/kerneltest/*", "internal/metric/histtest"}
+var helpers = []string{"internal/kerneltest", "internal/kerneltest/*", "internal/metric/histtest", "internal/engine/enginetest"}
 
 // unshipped are the folders with code beside the tests that no user gets.
 var unshipped = append([]string{"bench", "bench/*", "test/*"}, helpers...)

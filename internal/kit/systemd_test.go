@@ -20,7 +20,7 @@ import (
 func unheard() collector.Spec {
 	return collector.Spec{
 		Name: "un-heard", Port: 9199,
-		Capabilities: []collector.Capability{{Name: "CAP_SYSLOG", Why: "It hears."}},
+		Needs: []collector.Need{{Capabilities: []string{"CAP_SYSLOG"}, Why: "It hears."}},
 	}
 }
 
@@ -36,7 +36,7 @@ func directive(unit []byte, name string) (values []string) {
 
 func TestSystemdFollowsSpecs(t *testing.T) {
 	plain := collector.Spec{Name: "plain", Port: 9198}
-	deaf := collector.Spec{Name: "deaf", Port: 9197, Capabilities: unheard().Capabilities}
+	deaf := collector.Spec{Name: "deaf", Port: 9197, Needs: unheard().Needs}
 	files, err := Systemd([]collector.Spec{plain, unheard(), deaf})
 	if err != nil {
 		t.Fatal(err)
@@ -53,9 +53,9 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 		{"kernscope-textfile.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG"},
 		{"kernscope@.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON"},
 		{"kernscope@.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON"},
-		{"kernscope@un-heard.service.d/capabilities.conf", "AmbientCapabilities", "CAP_SYSLOG"},
-		{"kernscope@un-heard.service.d/capabilities.conf", "CapabilityBoundingSet", "CAP_SYSLOG"},
-		{"kernscope@deaf.service.d/capabilities.conf", "AmbientCapabilities", "CAP_SYSLOG"},
+		{"kernscope@un-heard.service.d/needs.conf", "AmbientCapabilities", "CAP_SYSLOG"},
+		{"kernscope@un-heard.service.d/needs.conf", "CapabilityBoundingSet", "CAP_SYSLOG"},
+		{"kernscope@deaf.service.d/needs.conf", "AmbientCapabilities", "CAP_SYSLOG"},
 	} {
 		if got := strings.Join(directive(files[tc.file], tc.directive), " "); got != tc.want {
 			t.Errorf("%s: %s=%s, want %s", tc.file, tc.directive, got, tc.want)
@@ -75,8 +75,8 @@ func TestSystemdRefuses(t *testing.T) {
 		{`collector "../a"`, collector.Spec{Name: "../a", Port: 1}},
 		{"no port", collector.Spec{Name: "a"}},
 		{"9199 is that of un-heard", collector.Spec{Name: "a", Port: 9199}},
-		{`"SYSLOG"`, collector.Spec{Name: "a", Port: 1, Capabilities: []collector.Capability{{Name: "SYSLOG", Why: "."}}}},
-		{"a reason", collector.Spec{Name: "a", Port: 1, Capabilities: []collector.Capability{{Name: "CAP_SYSLOG"}}}},
+		{`"SYSLOG"`, collector.Spec{Name: "a", Port: 1, Needs: []collector.Need{{Capabilities: []string{"SYSLOG"}, Why: "."}}}},
+		{"a reason", collector.Spec{Name: "a", Port: 1, Needs: []collector.Need{{Capabilities: []string{"CAP_SYSLOG"}}}}},
 	} {
 		if files, err := Systemd([]collector.Spec{unheard(), tc.spec}); err == nil || !strings.Contains(err.Error(), tc.says) || files != nil {
 			t.Errorf("want an error that says %s: %v", tc.says, err)

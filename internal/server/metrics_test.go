@@ -51,7 +51,7 @@ func TestChoosingCollectors(t *testing.T) {
 	}
 }
 
-// histogram is a family as the engine makes it.
+// histogram returns a family as the engine makes it.
 func histogram() metric.Family {
 	h := &metric.Hist{Layout: metric.NewLayout(metric.Microseconds), Slots: make([]uint64, metric.HistSlots), Sum: 46000}
 	h.Slots[81] = 46 // 1000 ns are in here, as are 1024 ns less one eighth of a doubling
@@ -102,7 +102,7 @@ func TestFormats(t *testing.T) {
 	contains(t, string(plain), "ebpf_latency_microseconds_sum 46\n")
 }
 
-// A family that cannot be right must not take the others with it.
+// If a family cannot be right, the server still serves the others.
 func TestWrongFamilyIsLeftOut(t *testing.T) {
 	i := start(t, func(cfg *Config) {
 		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
@@ -136,8 +136,8 @@ func TestFailingSource(t *testing.T) {
 	contains(t, i.logs.String(), "level=ERROR", "the map is gone")
 }
 
-// The exporter's own metrics count its requests, and one error counter serves
-// all of them.
+// The metrics about the exporter's process count its requests. All addresses share one counter of
+// errors.
 func TestOwnMetrics(t *testing.T) {
 	i := start(t, func(cfg *Config) {
 		cfg.Own = prometheus.NewRegistry()
