@@ -22,12 +22,12 @@ const (
 // loopDevice makes a block device in memory and opens it with the additional flags. The device
 // disappears when the caller closes it.
 func loopDevice(flags int) (*os.File, error) {
-	// In memory, because a file on a disk would be I/O to that disk, too.
+	// The backing file is in memory, because a file on a disk would cause I/O to that disk, too.
 	backing, err := kerneltest.MemoryFile(diskBytes)
 	if err != nil {
 		return nil, err
 	}
-	defer backing.Close() // the device keeps it
+	defer backing.Close() // the device keeps the file
 	if _, err := backing.Write(make([]byte, diskBytes)); err != nil {
 		return nil, err
 	}

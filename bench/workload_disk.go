@@ -76,7 +76,7 @@ type bios struct {
 const zramControl = "/sys/class/zram-control/"
 
 func newBios() (workload, error) {
-	_ = kerneltest.Modprobe("zram") // or there is none, as the control file says
+	_ = kerneltest.Modprobe("zram") // fails harmlessly if zram is built in
 	added, err := os.ReadFile(zramControl + "hot_add")
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: it has no zram", errUnsupported)

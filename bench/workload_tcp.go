@@ -100,16 +100,16 @@ func control(c *net.TCPConn, f func(fd int) error) error {
 	return errors.Join(raw.Control(func(fd uintptr) { inner = f(int(fd)) }), inner)
 }
 
-// newNetwork makes a network with the receiver's address.
+// newNetwork makes a network namespace in which single segments are retransmitted soon.
 func newNetwork() (*kerneltest.Network, error) {
 	n, err := kerneltest.NewNetwork()
 	if err != nil {
 		return nil, err
 	}
 	for _, command := range []string{
-		// A packet is a segment, and a retransmit sends one.
+		// Each packet is one segment, so each retransmit sends one segment.
 		"ip link set lo up mtu 1500 gso_max_segs 1",
-		// What nobody acknowledges is sent again soon.
+		// A segment that nobody acknowledges is sent again after 1 ms.
 		"ip route add local " + resendsTo + " dev lo rto_min 1ms",
 	} {
 		err := n.Run(command)
@@ -125,7 +125,7 @@ func newNetwork() (*kerneltest.Network, error) {
 	return n, nil
 }
 
-// pair is a connection of the network to itself.
+// pair returns both ends of a connection within the namespace.
 func pair(n *kerneltest.Network) (near, far *net.TCPConn, err error) {
 	err = n.Do(func() error {
 		var config net.ListenConfig

@@ -31,7 +31,7 @@ func TestCompatCalls(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			exactly(t, func(t *trial) {
-				e := kerneltest.Run(t, only(Spec(), v.suffix), "errors", "latency")
+				e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "errors", "latency")
 				before := kerneltest.Read(t, e)
 				for range pids {
 					if got := compat.Call(compatGetpid); got != int32(os.Getpid()) {

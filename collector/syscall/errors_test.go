@@ -19,7 +19,7 @@ func TestErrorsByErrno(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			exactly(t, func(t *trial) {
-				e := kerneltest.Run(t, only(Spec(), v.suffix), "errors")
+				e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "errors")
 				before := kerneltest.Read(t, e)
 				made := makeCalls(calls)
 				after := kerneltest.Read(t, e)

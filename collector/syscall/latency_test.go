@@ -127,7 +127,7 @@ func TestLatencyOnAllCPUs(t *testing.T) {
 	const threads, times = 3, 2003
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, only(Spec(), v.suffix), "latency")
+			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "latency")
 			exactly(t, func(t *trial) { onAllCPUs(t, v, e, threads, times) })
 		})
 	}

@@ -18,7 +18,7 @@ func TestCallsAreCounted(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			exactly(t, func(t *trial) {
-				e := kerneltest.Run(t, only(Spec(), v.suffix))
+				e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 				before := kerneltest.Read(t, e)
 				// docs/ACCURACY.md has these.
 				shown := []string{"sched_rr_get_interval", "timer_getoverrun", "personality"}
@@ -49,7 +49,7 @@ func TestCallsOnAllCPUs(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			exactly(t, func(t *trial) {
-				e := kerneltest.Run(t, only(Spec(), v.suffix))
+				e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 				before := kerneltest.Read(t, e)
 				cpus := kerneltest.CPUs(t)
 				var workers kerneltest.Threads
@@ -87,7 +87,7 @@ func TestUnknownNumbers(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
 			exactly(t, func(t *trial) {
-				e := kerneltest.Run(t, only(Spec(), v.suffix))
+				e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
 				before := kerneltest.Read(t, e)
 				const inside, last, outside, huge = 503, 509, 521, 523
 				makeCalls([]call{

@@ -4,8 +4,6 @@ package syscall
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -76,17 +74,6 @@ func (t *trial) beside(truth kerneltest.Truth[int], numbers ...uint32) kerneltes
 		more += t.others.Of(n)
 	}
 	return truth.Beside(0, more, fmt.Sprintf("others made %d such calls", more))
-}
-
-// only leaves of every hook the alternatives whose names end so.
-func only(spec collector.Spec, suffix string) collector.Spec {
-	spec.Hooks = slices.Clone(spec.Hooks)
-	for i, h := range spec.Hooks {
-		spec.Hooks[i].Programs = slices.DeleteFunc(slices.Clone(h.Programs), func(program string) bool {
-			return !strings.HasSuffix(program, suffix)
-		})
-	}
-	return spec
 }
 
 // program is what observes the hook.

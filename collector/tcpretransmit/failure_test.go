@@ -40,7 +40,7 @@ func TestFailures(t *testing.T) {
 				silent := n.socket(unix.AF_INET)
 				silent.drop(all)
 				port := silent.listen()
-				e := kerneltest.Run(c, only(Spec(), v.suffix))
+				e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 				s := n.socket(unix.AF_INET)
 				s.connect(netip.AddrPortFrom(netip.MustParseAddr("10.6.0.1"), port), 6)
 				n.until("a SYN is sent again", func() bool { return n.retransmitted() > 0 })

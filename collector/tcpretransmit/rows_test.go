@@ -23,17 +23,6 @@ var variants = []struct{ name, suffix string }{
 	{"raw", "_raw"},
 }
 
-// only leaves of every hook the alternatives whose names end so.
-func only(spec collector.Spec, suffix string) collector.Spec {
-	spec.Hooks = slices.Clone(spec.Hooks)
-	for i, h := range spec.Hooks {
-		spec.Hooks[i].Programs = slices.DeleteFunc(slices.Clone(h.Programs), func(program string) bool {
-			return !strings.HasSuffix(program, suffix)
-		})
-	}
-	return spec
-}
-
 // check is an attempt at a comparison of exact numbers.
 type check struct {
 	*kerneltest.Attempt

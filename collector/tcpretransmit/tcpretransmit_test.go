@@ -20,7 +20,7 @@ func TestBlackhole(t *testing.T) {
 			silent := n.socket(unix.AF_INET6)
 			silent.drop(all)
 			port := silent.listen()
-			e := kerneltest.Run(c, only(Spec(), v.suffix))
+			e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 			want := make(map[string]int)
 			var connections []*socket
 			for _, p := range []struct {
@@ -66,7 +66,7 @@ func TestSynAck(t *testing.T) {
 	for _, v := range variants {
 		exactly(t, v.name, func(c *check) {
 			n := c.newNamespace()
-			e := kerneltest.Run(c, only(Spec(), v.suffix))
+			e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 			want := make(map[string]int)
 			sum := 0
 			for _, p := range []struct {

@@ -105,7 +105,7 @@ func TestLossyTransfer(t *testing.T) {
 				c.Fatal("having the kernel count runs of programs:", err)
 			}
 			defer stats.Close()
-			e := kerneltest.Run(c, only(Spec(), v.suffix))
+			e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 			want := make(map[string]int)
 			sum := 0
 			for _, ends := range []struct{ from, to string }{
@@ -173,7 +173,7 @@ func TestNetem(t *testing.T) {
 				}
 				n.run("tc qdisc add dev cable root netem loss 3%")
 			}
-			e := kerneltest.Run(c, only(Spec(), v.suffix))
+			e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 			for _, ends := range [][2]string{{"192.168.7.1", "192.168.7.2"}, {"2001:db8::1", "2001:db8::2"}} {
 				var group errgroup.Group
 				for range 4 {

@@ -39,7 +39,7 @@ func TestAlert(t *testing.T) {
 	eventually(t, "the rules are not evaluated", watch)
 	before := disk.reads(t)
 	load := startFio(t, disk)
-	const lasts = 2 * time.Minute // before it fires
+	const lasts = 2 * time.Minute // how long the alert is pending before it fires
 	kerneltest.Eventually(t, lasts+patience, critical+" does not fire", func() (string, error) {
 		state, err := watch()
 		if err == nil && state != "firing" {

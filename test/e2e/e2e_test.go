@@ -99,8 +99,8 @@ func get(t *testing.T, url string) (string, error) {
 	return string(body), err
 }
 
-// eventually tries until it works. What takes its time by design asks
-// [kerneltest.Eventually] for more.
+// eventually repeats a function until it succeeds. What is slow by design calls
+// [kerneltest.Eventually] with a longer time.
 func eventually[T any](t *testing.T, what string, try func() (T, error)) T {
 	t.Helper()
 	return kerneltest.Eventually(t, patience, what, try)
