@@ -3,7 +3,7 @@
 # Short names for the scripts. The scripts also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run gen test test-vm test-e2e test-systemd accuracy bench lint
+.PHONY: help build package run gen test test-vm test-e2e test-systemd test-bare test-all accuracy bench lint
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -25,6 +25,12 @@ test: ## run all tests that this machine's kernel can run (root)
 
 test-vm: ## run the same tests on every kernel of the matrix, under QEMU (root)
 	scripts/test-vm $(KERNELS)
+
+test-bare: ## run the README's two commands on bare machines: roots of Debian 12 and 13 (root)
+	test/bare/run
+
+test-all: ## run everything that CI can test (root)
+	.ci/run --all
 
 accuracy: ## compare with independent sources on every kernel; write docs/ACCURACY.md (root)
 	scripts/accuracy

@@ -12,6 +12,9 @@ export KERNSCOPE_CACHE=${KERNSCOPE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/kernsc
 export CGO_ENABLED=0
 export GOFLAGS="${GOFLAGS:+$GOFLAGS }-buildvcs=false"
 
+# Root's PATH may lack the folders of the tools for file systems and modules.
+export PATH=$PATH:/usr/sbin:/sbin
+
 # say TEXT... prints a heading.
 say() { printf '\n== %s\n' "$*" >&2; }
 
@@ -21,17 +24,26 @@ die() {
 	exit 1
 }
 
+# Variables that say how this machine reaches the Internet.
+network_settings=(GOPROXY GOSUMDB GONOSUMDB GOPRIVATE GOINSECURE http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY)
+
+# settings NAME... prints NAME=VALUE for each of these variables that is set.
+settings() {
+	local name
+	for name; do
+		[[ ! -v $name ]] || printf '%s=%s\n' "$name" "${!name}"
+	done
+}
+
 # become_root SCRIPT ARGS... runs the script again through sudo, unless this is
 # root. The script's path is relative to the top of the repository. The new process
 # gets the environment variables that the user may have set for it.
 become_root() {
-	local keep=() name script=$1
+	local keep script=$1
 	shift
 	((EUID)) || return 0
 	command -v sudo >/dev/null || die "needs root, to install packages and to load BPF programs, and this machine has no sudo: run it as root"
-	for name in PATH GOPROXY GOSUMDB GOFLAGS http_proxy https_proxy no_proxy KERNSCOPE_CACHE KERNSCOPE_OUT CI; do
-		[[ -v $name ]] && keep+=("$name=${!name}")
-	done
+	mapfile -t keep < <(settings PATH GOFLAGS KERNSCOPE_CACHE KERNSCOPE_OUT CI "${network_settings[@]}")
 	exec sudo env "${keep[@]}" "$PWD/$script" "$@"
 }
 

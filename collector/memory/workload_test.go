@@ -139,7 +139,6 @@ func disk(t testing.TB) string {
 		return dir
 	}
 	// A guest's files are in its memory: it gets a file system of its own.
-	kerneltest.Tool(t, "mkfs.ext4", "e2fsprogs")
 	return kerneltest.FileSystem(t, 64<<20, "mkfs.ext4", "-q")
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -24,7 +25,6 @@ type namespace struct {
 // enough that TCP hands several segments at once to it.
 func (c *check) newNamespace() *namespace {
 	c.Helper()
-	kerneltest.Tool(c, "ip", "iproute2")
 	network, err := kerneltest.NewNetwork()
 	if err != nil {
 		c.Fatal(err)
@@ -61,6 +61,7 @@ func (n *namespace) do(f func() error) {
 // run runs a command in the namespace.
 func (n *namespace) run(command string) {
 	n.t.Helper()
+	kerneltest.Tool(n.t, strings.Fields(command)[0])
 	n.must(n.Run(command))
 }
 

@@ -15,11 +15,7 @@ import (
 // Modprobe loads a kernel module, and those that it needs. It does nothing if
 // the module is loaded or built in.
 func Modprobe(name string, options ...string) error {
-	modprobe, err := exec.LookPath("modprobe")
-	if err != nil {
-		modprobe = "/usr/sbin/modprobe" // not every PATH has it
-	}
-	if out, err := exec.Command(modprobe, append([]string{name}, options...)...).CombinedOutput(); err != nil {
+	if out, err := exec.Command("modprobe", append([]string{name}, options...)...).CombinedOutput(); err != nil {
 		return fmt.Errorf("loading the module %s: %w: %s", name, err, out)
 	}
 	return nil
@@ -29,6 +25,7 @@ func Modprobe(name string, options ...string) error {
 // not known.
 func LoadModule(t testing.TB, name string, options ...string) {
 	t.Helper()
+	Tool(t, "modprobe")
 	if err := Modprobe(name, options...); err != nil {
 		t.Fatal(err)
 	}

@@ -61,7 +61,6 @@ func TestLoopDevicesAreOnesOwn(t *testing.T) {
 
 // A new file system takes a file.
 func TestFileSystem(t *testing.T) {
-	Tool(t, "mkfs.ext4", "e2fsprogs")
 	dir := FileSystem(t, 16<<20, "mkfs.ext4", "-q")
 	var at unix.Statfs_t
 	if err := errors.Join(os.WriteFile(dir+"/file", nil, 0o600), unix.Statfs(dir, &at)); err != nil || at.Type != unix.EXT4_SUPER_MAGIC {
@@ -71,7 +70,6 @@ func TestFileSystem(t *testing.T) {
 
 // A network has counters and settings of its own, and nothing but loopback.
 func TestNetwork(t *testing.T) {
-	Tool(t, "ip", "iproute2")
 	n, err := NewNetwork()
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // unheard is a collector that only this test has.
@@ -86,9 +87,7 @@ func TestSystemdRefuses(t *testing.T) {
 
 // TestSystemdAnalyze asks systemd itself about the units.
 func TestSystemdAnalyze(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Fatal("needs systemd-analyze: apt-get install systemd")
-	}
+	kerneltest.Tool(t, "systemd-analyze")
 	specs := append(builtin.Collectors(), unheard())
 	files, err := Systemd(specs)
 	if err != nil {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -114,21 +115,40 @@ func TestSameRows(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		records []kerneltest.Record
+		tested  []string
 		want    string // in the error; "" is none
 	}{
-		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, ""},
-		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, "the clock, 6.1: recorded, but not on the page"},
-		{"not conclusive", []kerneltest.Record{record(reads, "6.1", nil), record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, ""},
-		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, ""},
-		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, "fio, 6.1: on the page, but not recorded"},
+		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, []string{"disk"}, ""},
+		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, nil, "the clock, 6.1: recorded, but not on the page"},
+		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, []string{"disk"}, ""},
+		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"disk"}, "fio, 6.1: on the page, but not recorded"},
+		{"not its turn", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"net"}, "anew:\n`wait_microseconds`, waiting, the clock, 6.1: recorded, but not on the page"},
+		{"not conclusive", []kerneltest.Record{record(reads, "6.1", nil), record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, []string{"disk"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fresh, r := render(tt.records...)
-			err := sameRows(old, fresh, r)
+			err := sameRows(old, fresh, r, tt.tested)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+func TestReadTested(t *testing.T) {
+	dir := t.TempDir()
+	const path = "\tgithub.com/kernscope/kernscope/collector/"
+	list := "6.1" + path + "disk\n6.1" + path + "tcpretransmit\n6.12" + path + "tcpretransmit\n6.12" + path + "diskio\n"
+	if err := os.WriteFile(filepath.Join(dir, "tested"), []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	specs := append(specs, collector.Spec{Name: "tcp-retransmit"})
+	got, err := readTested(dir, []string{"6.1", "6.12"}, specs)
+	if want := []string{"tcp-retransmit"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, want %v: %v", got, want, err)
+	}
+	if _, err := readTested(t.TempDir(), []string{"6.1"}, specs); err == nil {
+		t.Error("no error without a list")
 	}
 }
 
@@ -148,8 +168,8 @@ func TestEveryMetricIsCompared(t *testing.T) {
 	}
 	var compared []string // "metric kernel"
 	for c := range cells(string(text)) {
-		metric, rest, _ := strings.Cut(strings.TrimPrefix(c, "`"), "`, ")
-		compared = append(compared, metric+" "+rest[strings.LastIndex(rest, ", ")+2:])
+		metric, _, _ := strings.Cut(strings.TrimPrefix(c.row, "`"), "`, ")
+		compared = append(compared, metric+" "+c.kernel)
 	}
 	for _, spec := range builtin.Collectors() {
 		if elsewhere[spec.Name] != "" {

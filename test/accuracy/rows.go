@@ -8,12 +8,21 @@ import (
 	"strings"
 )
 
-// cells are those of a page that hold a comparison, as "metric, workload,
-// source, kernel". Numbers change from run to run; this does not.
-func cells(page string) map[string]bool {
-	there := make(map[string]bool)
+// where is a cell of a page.
+type where struct{ collector, row, kernel string }
+
+func (w where) String() string { return w.row + ", " + w.kernel }
+
+// cells are those of a page that hold a comparison, by collector, row ("metric,
+// workload, source") and kernel. Numbers change from run to run; this does not.
+func cells(page string) map[where]bool {
+	there := make(map[where]bool)
 	var kernels []string
+	var collector string
 	for line := range strings.Lines(page) {
+		if name, ok := strings.CutPrefix(line, "## "); ok {
+			collector = strings.TrimSpace(name)
+		}
 		fields := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
 		for i := range fields {
 			fields[i] = strings.TrimSpace(fields[i])
@@ -27,7 +36,7 @@ func cells(page string) map[string]bool {
 		}
 		for i, k := range kernels {
 			if fields[3+i] != absent {
-				there[strings.Join(fields[:3], ", ")+", "+k] = true
+				there[where{collector, strings.Join(fields[:3], ", "), k}] = true
 			}
 		}
 	}
@@ -35,19 +44,19 @@ func cells(page string) map[string]bool {
 }
 
 // sameRows fails if one page compares what the other does not, on a kernel
-// that this run has been on.
-func sameRows(committed, fresh string, r results) error {
+// that this run has been on. The collectors are those it has tested on every
+// kernel: others have rows that it could not record.
+func sameRows(committed, fresh string, r results, collectors []string) error {
 	have, want := cells(committed), cells(fresh)
 	var complaints []string
 	for c := range want {
 		if !have[c] {
-			complaints = append(complaints, c+": recorded, but not on the page")
+			complaints = append(complaints, c.String()+": recorded, but not on the page")
 		}
 	}
 	for c := range have {
-		kernel := c[strings.LastIndex(c, ", ")+2:]
-		if !want[c] && r.releases[kernel] != "" {
-			complaints = append(complaints, c+": on the page, but not recorded")
+		if !want[c] && r.releases[c.kernel] != "" && slices.Contains(collectors, c.collector) {
+			complaints = append(complaints, c.String()+": on the page, but not recorded")
 		}
 	}
 	if len(complaints) == 0 {
