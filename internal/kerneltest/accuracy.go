@@ -18,7 +18,7 @@ import (
 // [Record] after record to, one JSON object a line.
 const AccuracyFile = "accuracy.jsonl"
 
-// Row names a row of docs/ACCURACY.md. It is the same on every kernel.
+// Row names a row of docs/ACCURACY.md. It is the same on every machine.
 type Row struct {
 	// Metric is the family's name, with the unit if it has one.
 	Metric string
@@ -73,8 +73,8 @@ type Record struct {
 	Row
 	// Test is the function that compared.
 	Test string
-	// Kernel is [Kernel]'s name, Release what uname says.
-	Kernel, Release string
+	// Machine is [Machine]'s name, Release what uname says.
+	Machine, Release string
 	// Time says that the numbers are a time.
 	Time bool
 	// Compared is false if others disturbed every attempt; Why says so.
@@ -145,7 +145,7 @@ func (r Record) write(t testing.TB) {
 		return
 	}
 	r.Test, _, _ = strings.Cut(t.Name(), "/")
-	r.Kernel = Kernel()
+	r.Machine = Machine()
 	if err := r.append(out); err != nil {
 		t.Fatal("recording a comparison: ", err)
 	}

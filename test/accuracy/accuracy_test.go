@@ -23,9 +23,9 @@ var (
 	waits = kerneltest.Row{Metric: "wait_microseconds", Workload: "waiting", Source: "the clock"}
 )
 
-// record is a comparison on a kernel, changed as the case wants it.
-func record(row kerneltest.Row, kernel string, change func(r *kerneltest.Record)) kerneltest.Record {
-	r := kerneltest.Record{Row: row, Test: "TestIt", Kernel: kernel, Release: kernel + ".0", Compared: true, Counted: 7, Least: 7, Most: 7}
+// record is a comparison on a machine, changed as the case wants it.
+func record(row kerneltest.Row, machine string, change func(r *kerneltest.Record)) kerneltest.Record {
+	r := kerneltest.Record{Row: row, Test: "TestIt", Machine: machine, Release: machine + ".0", Compared: true, Counted: 7, Least: 7, Most: 7}
 	if change != nil {
 		change(&r)
 	}
@@ -79,8 +79,8 @@ func TestCollectAndRender(t *testing.T) {
 		{"another test that was not conclusive", []kerneltest.Record{record(reads, "6.1", nil),
 			record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why, r.Test = false, "Busy.", "TestOther" })}, "| 7 | – |\n"},
 		{"the matrix is never busy", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "nothing explains"},
-		{"kernel missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on kernel 6.1"},
-		{"kernel unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `kernel "4.4"`},
+		{"machine missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on machine 6.1"},
+		{"machine unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `machine "4.4"`},
 		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "metrics that no collector serves: wait"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -143,11 +143,11 @@ func TestReadTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	specs := append(specs, collector.Spec{Name: "tcp-retransmit"})
-	got, err := readTested(dir, []string{"6.1", "6.12"}, specs)
+	got, err := readTested(dir, []machine{{name: "6.1"}, {name: "6.12"}}, specs)
 	if want := []string{"tcp-retransmit"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, want %v: %v", got, want, err)
 	}
-	if _, err := readTested(t.TempDir(), []string{"6.1"}, specs); err == nil {
+	if _, err := readTested(t.TempDir(), []machine{{name: "6.1"}}, specs); err == nil {
 		t.Error("no error without a list")
 	}
 }
@@ -156,34 +156,65 @@ func TestReadTested(t *testing.T) {
 var elsewhere = map[string]string{}
 
 // TestEveryMetricIsCompared finds metrics that the committed page compares with
-// nothing on some kernel of the matrix.
+// nothing on some machine of the matrix that the collector can run on.
 func TestEveryMetricIsCompared(t *testing.T) {
 	text, err := os.ReadFile("../../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kernels, err := readKernels("../vm/kernels")
+	machines, err := readMachines("../vm/machines")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var compared []string // "metric kernel"
+	var compared []string // "metric machine"
 	for c := range cells(string(text)) {
 		metric, _, _ := strings.Cut(strings.TrimPrefix(c.row, "`"), "`, ")
-		compared = append(compared, metric+" "+c.kernel)
+		compared = append(compared, metric+" "+c.machine)
 	}
 	for _, spec := range builtin.Collectors() {
 		if elsewhere[spec.Name] != "" {
 			continue
 		}
+		due := slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return !dueOn(spec, m) })
+		if len(due) == 0 {
+			t.Errorf("%s: no machine of test/vm/machines has the module that it observes", spec.Name)
+		}
 		for _, m := range spec.Metrics {
-			for _, k := range kernels {
+			for _, on := range due {
 				if !slices.ContainsFunc(compared, func(c string) bool {
-					metric, kernel, _ := strings.Cut(c, " ")
-					return is(m, metric) && kernel == k
+					metric, machine, _ := strings.Cut(c, " ")
+					return is(m, metric) && machine == on.name
 				}) {
-					t.Errorf("%s: no test compares %s on kernel %s", spec.Name, m.Name, k)
+					t.Errorf("%s: no test compares %s on machine %s", spec.Name, m.Name, on.name)
 				}
 			}
 		}
+	}
+}
+
+func TestDueOn(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "machines")
+	if err := os.WriteFile(list, []byte("# name kernel modules\n\nbare 6.1 -\nfull 6.1 wireguard,zfs\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	machines, err := readMachines(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module, want := range map[string][]string{"": {"bare", "full"}, "zfs": {"full"}, "nfs": nil} {
+		spec := collector.Spec{}
+		if module != "" {
+			spec.Module = &collector.Module{Name: module}
+		}
+		due := slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return !dueOn(spec, m) })
+		if got := namesOf(due); !slices.Equal(got, want) {
+			t.Errorf("a collector of module %q is due on %v, want %v", module, got, want)
+		}
+	}
+	if err := os.WriteFile(list, []byte("bare 6.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readMachines(list); err == nil {
+		t.Error("a machine without modules is none: want an error")
 	}
 }

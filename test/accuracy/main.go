@@ -6,9 +6,9 @@
 //	accuracy DIR            writes the page
 //	accuracy --check DIR    fails if the page has other rows than were recorded
 //
-// DIR has a folder for each kernel, and for --check the list "tested" of the
-// matrix, which need not have tested every collector on every kernel. Either
-// fails if a kernel is missing, if a difference is not explained, or if a row is
+// DIR has a folder for each machine, and for --check the list "tested" of the
+// matrix, which need not have tested every collector on every machine. Either
+// fails if a machine is missing, if a difference is not explained, or if a row is
 // recorded by two tests. It runs at the top of the repository.
 package main
 
@@ -36,7 +36,7 @@ func run(check bool, args []string) error {
 	if len(args) != 1 {
 		return errors.New("takes one folder, of what was recorded")
 	}
-	kernels, err := readKernels("test/vm/kernels")
+	machines, err := readMachines("test/vm/machines")
 	if err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func run(check bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	results, err := collect(recorded, kernels)
+	results, err := collect(recorded, namesOf(machines))
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func run(check bool, args []string) error {
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
-	tested, err := readTested(args[0], kernels, builtin.Collectors())
+	tested, err := readTested(args[0], machines, builtin.Collectors())
 	if err != nil {
 		return err
 	}

@@ -9,15 +9,15 @@ import (
 )
 
 // where is a cell of a page.
-type where struct{ collector, row, kernel string }
+type where struct{ collector, row, machine string }
 
-func (w where) String() string { return w.row + ", " + w.kernel }
+func (w where) String() string { return w.row + ", " + w.machine }
 
 // cells are those of a page that hold a comparison, by collector, row ("metric,
-// workload, source") and kernel. Numbers change from run to run; this does not.
+// workload, source") and machine. Numbers change from run to run; this does not.
 func cells(page string) map[where]bool {
 	there := make(map[where]bool)
-	var kernels []string
+	var machines []string
 	var collector string
 	for line := range strings.Lines(page) {
 		if name, ok := strings.CutPrefix(line, "## "); ok {
@@ -28,13 +28,13 @@ func cells(page string) map[where]bool {
 			fields[i] = strings.TrimSpace(fields[i])
 		}
 		if fields[0] == "metric" {
-			kernels = fields[3:]
+			machines = fields[3:]
 			continue
 		}
-		if !strings.HasPrefix(fields[0], "`") || len(fields) != 3+len(kernels) {
+		if !strings.HasPrefix(fields[0], "`") || len(fields) != 3+len(machines) {
 			continue
 		}
-		for i, k := range kernels {
+		for i, k := range machines {
 			if fields[3+i] != absent {
 				there[where{collector, strings.Join(fields[:3], ", "), k}] = true
 			}
@@ -43,9 +43,9 @@ func cells(page string) map[where]bool {
 	return there
 }
 
-// sameRows fails if one page compares what the other does not, on a kernel
+// sameRows fails if one page compares what the other does not, on a machine
 // that this run has been on. The collectors are those it has tested on every
-// kernel: others have rows that it could not record.
+// machine: others have rows that it could not record.
 func sameRows(committed, fresh string, r results, collectors []string) error {
 	have, want := cells(committed), cells(fresh)
 	var complaints []string
@@ -55,7 +55,7 @@ func sameRows(committed, fresh string, r results, collectors []string) error {
 		}
 	}
 	for c := range have {
-		if !want[c] && r.releases[c.kernel] != "" && slices.Contains(collectors, c.collector) {
+		if !want[c] && r.releases[c.machine] != "" && slices.Contains(collectors, c.collector) {
 			complaints = append(complaints, c.String()+": on the page, but not recorded")
 		}
 	}
