@@ -58,6 +58,6 @@ func everyDevice(t testing.TB, e *engine.Engine, watch *kerneltest.Watch) {
 			continue
 		}
 		kerneltest.Check(t, name+" was read from, its reads", min(more, 1),
-			kerneltest.Exactly[uint64](1).Beside(uint64(hidden.Events(1)), 0, hidden.String()))
+			kerneltest.Exactly[uint64](1).Beside(uint64(hidden.Events(1, 1, false)), 0, hidden.String()))
 	}
 }

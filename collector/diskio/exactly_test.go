@@ -29,7 +29,7 @@ func exactly(t *testing.T, compare func(t *trial)) {
 func (t *trial) see(e *engine.Engine, d disk) *watch {
 	t.Helper()
 	w := see(t, e, d)
-	w.hidden = t.hidden
+	w.hidden, w.last = t.hidden, t.Last
 	return w
 }
 
@@ -37,24 +37,23 @@ func (t *trial) see(e *engine.Engine, d disk) *watch {
 // process: twice as many as are under way.
 const perStint = 16
 
-// ios is the exact number of I/Os, of which hidden processes may have kept some
-// from the programs.
+// less returns how many of so many I/Os hidden processes may have kept from the
+// programs.
+func (s seen) less(of uint64) uint64 { return uint64(s.hidden.Events(int(of), perStint, s.last)) }
+
+// ios returns the exact number of I/Os.
 func (s seen) ios(want uint64) kerneltest.Truth[uint64] {
-	return kerneltest.Exactly(want).Beside(min(want, uint64(s.hidden.Events(perStint))), 0, s.hidden.String())
+	return kerneltest.Exactly(want).Beside(s.less(want), 0, s.hidden.String())
 }
 
-// bytes is that of the bytes of so many I/Os. Hidden ones have their part of
-// them, or twice that.
+// bytes returns the exact number of bytes of so many I/Os. Hidden ones have their
+// part of them, or twice that.
 func (s seen) bytes(want, ios uint64) kerneltest.Truth[uint64] {
-	hidden := uint64(s.hidden.Events(2 * perStint))
-	less := want
-	if hidden < ios {
-		less = want * hidden / ios
-	}
-	return kerneltest.Exactly(want).Beside(less, 0, s.hidden.String())
+	return kerneltest.Exactly(want).Beside(min(want, want*2*s.less(ios)/max(ios, 1)), 0, s.hidden.String())
 }
 
-// none is no I/O of a kind that there is only if a program has missed another.
-func (s seen) none() kerneltest.Truth[uint64] {
-	return kerneltest.Exactly[uint64](0).Beside(0, uint64(s.hidden.Events(perStint)), s.hidden.String())
+// none is no I/O of a kind that there is only if a program has missed another,
+// of so many.
+func (s seen) none(of uint64) kerneltest.Truth[uint64] {
+	return kerneltest.Exactly[uint64](0).Beside(0, s.less(of), s.hidden.String())
 }

@@ -34,7 +34,7 @@ func Conclusive(t testing.TB, attempts int, body func(a *Attempt)) {
 	t.Helper()
 	var disturbance string
 	for n := 1; n <= attempts; n++ {
-		a := &Attempt{TB: t, N: n}
+		a := &Attempt{TB: t, N: n, Last: n == attempts}
 		a.run(body)
 		switch {
 		case t.Failed():
@@ -68,8 +68,9 @@ func Conclusive(t testing.TB, attempts int, body func(a *Attempt)) {
 // Attempt is one run of the body of [Conclusive].
 type Attempt struct {
 	testing.TB
-	// N is 1 in the first attempt.
-	N int
+	// N is 1 in the first attempt. After the Last there is no other.
+	N    int
+	Last bool
 
 	mu        sync.Mutex
 	wrong     []string // errors that only a disturbed attempt excuses

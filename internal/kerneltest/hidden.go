@@ -39,9 +39,15 @@ func (h Hidden) String() string {
 	return fmt.Sprintf("the kernel hid %d stints of %s from programs", h.Stints, strings.Join(unique(h.tasks), ", "))
 }
 
-// Events is how many events programs may have missed, if that many can happen
-// in a stint.
-func (h Hidden) Events(perStint int) int { return int(h.Stints) * perStint }
+// Events returns how many of so many events programs may have missed, if that
+// many can happen in a stint. In the last attempt it is a quarter at most: that
+// more happened to be hidden in every attempt would be no accident.
+func (h Hidden) Events(of, perStint int, last bool) int {
+	if last {
+		of /= 4
+	}
+	return min(of, int(h.Stints)*perStint)
+}
 
 // WatchHidden watches until the test ends. The matrix's kernels hide nothing.
 // Neither is anything found where programs know tasks by other numbers than

@@ -59,7 +59,17 @@ func TestUnseenIsHidden(t *testing.T) {
 		}
 		return nil
 	})
-	if h := w.Hidden(); h.Stints < 10 || h.Events(3) != int(3*h.Stints) {
+	h := w.Hidden()
+	if h.Stints < 10 {
 		t.Errorf("%v", h)
+	}
+	for _, tt := range []struct {
+		of   int
+		last bool
+		want int
+	}{{1 << 40, false, 3 * int(h.Stints)}, {1 << 40, true, 3 * int(h.Stints)}, {20, false, 20}, {20, true, 5}, {3, true, 0}} {
+		if got := h.Events(tt.of, 3, tt.last); got != tt.want {
+			t.Errorf("%d of %d events, last %v: want %d", got, tt.of, tt.last, tt.want)
+		}
 	}
 }
