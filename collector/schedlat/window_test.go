@@ -87,10 +87,8 @@ func (c collectors) look(t testing.TB, work func()) window {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	w := window{observed: make(map[string]waited)}
-	const settle = 20 * time.Millisecond // threads that have done their work go to sleep
-
 	watch := kerneltest.WatchHidden(t)
-	time.Sleep(settle)
+	settle(t)
 	first := takeCensus(t)
 	sweep(t)
 	before := make(map[string]waited)
@@ -99,7 +97,7 @@ func (c collectors) look(t testing.TB, work func()) window {
 	}
 	begin := takeCensus(t)
 	work()
-	time.Sleep(settle)
+	settle(t)
 	end := takeCensus(t)
 	sweep(t)
 	for name, e := range c.engines {
@@ -112,6 +110,18 @@ func (c collectors) look(t testing.TB, work func()) window {
 	w.least.stints -= min(w.least.stints, hidden.Stints)
 	w.least.ns -= min(w.least.ns, hidden.Waited)
 	return w
+}
+
+// settle waits until threads that have done their work sleep, and until no task
+// waits for a CPU, if that happens soon.
+func settle(t testing.TB) {
+	t.Helper()
+	for range 50 {
+		time.Sleep(20 * time.Millisecond)
+		if _, ready := taskCounts(t); ready <= len(kerneltest.CPUs(t)) {
+			return
+		}
+	}
 }
 
 // sweep runs on every CPU once, so that what was running there has left it.
