@@ -48,7 +48,7 @@ type Truth[N number] struct {
 	others     string
 }
 
-// Beside is the truth where others may have made the number so much less or
+// Beside returns the truth where others may have made the number so much less or
 // more in this attempt, by a measure that does not depend on the collector.
 // What is that far off is no error and no success: [Conclusive] tries again.
 func (t Truth[N]) Beside(less, more N, others string) Truth[N] {
@@ -56,7 +56,7 @@ func (t Truth[N]) Beside(less, more N, others string) Truth[N] {
 	return t
 }
 
-// allows says whether the number lies so much below and above the truth.
+// allows reports whether the number lies so much below and above the truth.
 func (t Truth[N]) allows(n, below, above N) bool {
 	return n >= t.Least-min(below, t.Least) && n <= t.Most+above
 }
@@ -97,7 +97,7 @@ func Check[N number](t testing.TB, what string, counted N, truth Truth[N]) bool 
 	return false
 }
 
-// String is the numbers that are right.
+// String returns the numbers that are right.
 func (t Truth[N]) String() string {
 	text := fmt.Sprint(t.Least)
 	if t.Least != t.Most {

@@ -21,7 +21,7 @@ type Calls struct {
 // mostCalls is the first number that Calls does not tell from larger ones.
 const mostCalls = 1023
 
-// WatchCalls counts until the test ends, by a program of its own.
+// WatchCalls counts the calls of others until the test ends, by a program of its own.
 func WatchCalls(t testing.TB) *Calls {
 	t.Helper()
 	Open(t)
@@ -74,7 +74,7 @@ func WatchCalls(t testing.TB) *Calls {
 	return c
 }
 
-// Of is how often others have made a call since the watch began. Numbers beyond
+// Of returns how often others have made a call since the watch began. Numbers beyond
 // all that there are count as one, and 32-bit programs' like the others.
 func (c *Calls) Of(number uint32) int {
 	if c == nil {

@@ -49,7 +49,7 @@ func (h Hidden) Events(of, perStint int, last bool) int {
 	return min(of, int(h.Stints)*perStint)
 }
 
-// WatchHidden watches until the test ends. The matrix's kernels hide nothing.
+// WatchHidden watches for hidden tasks until the test ends. The matrix's kernels hide nothing.
 // Neither is anything found where programs know tasks by other numbers than
 // this process does, as in a container.
 func WatchHidden(t testing.TB) *Watch {
@@ -109,7 +109,7 @@ func (w *Watch) sawThis() bool {
 	return false
 }
 
-// Hidden is what was hidden since the watch began. A task that had a turn, and
+// Hidden returns what was hidden since the watch began. A task that had a turn, and
 // has none now, has left a CPU: the program has seen that, or nothing of it.
 func (w *Watch) Hidden() (h Hidden) {
 	if w == nil {

@@ -40,7 +40,7 @@ func UnloadModule(t testing.TB, name string) {
 	})
 }
 
-// ModuleLoaded says whether the module is there and not built in.
+// ModuleLoaded reports whether the module is there and not built in.
 func ModuleLoaded(name string) bool {
 	_, err := os.Stat("/sys/module/" + strings.ReplaceAll(name, "-", "_") + "/initstate")
 	return err == nil

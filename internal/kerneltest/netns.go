@@ -22,7 +22,7 @@ type Network struct {
 	result chan error
 }
 
-// NewNetwork makes a network namespace. Its loopback device is down.
+// NewNetwork returns a new network namespace. Its loopback device is down.
 func NewNetwork() (*Network, error) {
 	n := &Network{work: make(chan func() error), result: make(chan error)}
 	go func() {
@@ -49,7 +49,7 @@ func (n *Network) Do(f func() error) error {
 	return <-n.result
 }
 
-// Thread is the thread that is in the network: "ip link set … netns" takes it.
+// Thread returns the thread that is in the network: "ip link set … netns" takes it.
 func (n *Network) Thread() int { return n.thread }
 
 // Close lets the thread end.
@@ -72,13 +72,13 @@ func (n *Network) Set(sysctl, value string) error {
 	return n.Do(func() error { return os.WriteFile("/proc/sys/net/"+sysctl, []byte(value), 0) })
 }
 
-// Counter is what the kernel has counted in the network: a name of a group in
+// Counter returns what the kernel has counted in the network: a name of a group in
 // /proc/net/snmp or /proc/net/netstat.
 func (n *Network) Counter(file, group, name string) (int, error) {
 	return counter(fmt.Sprintf("/proc/self/task/%d/net/%s", n.thread, file), group, name)
 }
 
-// Elsewhere is what the kernel has counted in each of the other networks that a
+// Elsewhere returns what the kernel has counted in each of the other networks that a
 // task of the machine is in, by their inodes.
 func Elsewhere(t testing.TB, file, group, name string, except ...*Network) map[string]int {
 	t.Helper()
@@ -105,7 +105,7 @@ func Elsewhere(t testing.TB, file, group, name string, except ...*Network) map[s
 	return all
 }
 
-// counter reads a file whose lines come in pairs: names, and values.
+// counter returns a value of a file whose lines come in pairs: names, and values.
 func counter(file, group, name string) (int, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {

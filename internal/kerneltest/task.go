@@ -14,7 +14,7 @@ type Turns struct {
 	Stints      uint64
 }
 
-// ReadTurns reads a schedstat file.
+// ReadTurns returns what a schedstat file says.
 func ReadTurns(file string) (Turns, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -27,7 +27,7 @@ func ReadTurns(file string) (Turns, error) {
 	return turns, nil
 }
 
-// Tasks are the folders in /proc of all tasks, kernel threads included.
+// Tasks returns the folders in /proc of all tasks, kernel threads included.
 func Tasks(t testing.TB) (folders []string) {
 	t.Helper()
 	processes, err := os.ReadDir("/proc")
@@ -50,7 +50,7 @@ func Tasks(t testing.TB) (folders []string) {
 	return folders
 }
 
-// turnsOfAll are the turns of all tasks that are alive, by their folders.
+// turnsOfAll returns the turns of all tasks that are alive, by their folders.
 func turnsOfAll(t testing.TB) map[string]Turns {
 	t.Helper()
 	all := make(map[string]Turns)

@@ -65,7 +65,7 @@ func Rename(t testing.TB, name string) {
 	}
 }
 
-// Own is a name for threads and processes of this test alone, with the prefix: a
+// Own returns a name for threads and processes of this test alone, with the prefix: a
 // test that counts by name may run twice at the same time. The prefix may have
 // seven letters.
 func Own(prefix string) string { return fmt.Sprintf("%s%d", prefix, os.Getpid()) }
