@@ -12,16 +12,14 @@ import (
 	"time"
 
 	"github.com/kernscope/kernscope/collector"
-	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-func TestEveryCollectorHasACase(t *testing.T) {
-	cases := Cases()
-	for _, spec := range builtin.Collectors() {
-		if !slices.ContainsFunc(cases, func(c Case) bool { return c.Spec.Name == spec.Name }) {
-			t.Errorf("no case measures %s", spec.Name)
-		}
+func TestUnmeasured(t *testing.T) {
+	measured, other := collector.Spec{Name: "measured"}, collector.Spec{Name: "other"}
+	got := unmeasured([]collector.Spec{measured, other}, []Case{{Name: "measured, twice", Spec: measured}, {Name: "other", Spec: measured}})
+	if len(got) != 1 || got[0].Case != "other" || got[0].Reason == "" {
+		t.Errorf("%+v, want the one without a case", got)
 	}
 }
 
@@ -30,7 +28,7 @@ func TestCasesAreComplete(t *testing.T) {
 	for _, c := range Cases() {
 		var ours []string
 		for _, m := range c.Spec.Metrics {
-			ours = append(ours, m.Name, m.Name+"_microseconds")
+			ours = append(ours, m.FullName("microseconds"))
 		}
 		if !slices.Contains(ours, c.Counted.Name) {
 			t.Errorf("%s: the collector has no metric %s", c.Name, c.Counted.Name)
@@ -53,13 +51,12 @@ func TestCasesAreComplete(t *testing.T) {
 	}
 }
 
-// firstProgram returns the first program of a collector's hooks. Some ways are
-// sources, without programs.
-func firstProgram(spec collector.Spec) []string {
+// firstPrograms returns those of the best way that has any.
+func firstPrograms(spec collector.Spec) []string {
 	for _, h := range spec.Hooks {
 		for _, w := range h.Ways {
 			if len(w.Programs) > 0 {
-				return w.Programs[:1]
+				return w.Programs
 			}
 		}
 	}
@@ -72,9 +69,9 @@ func TestEmptiedKeepsTheHooks(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		taken := firstProgram(c.Spec)
+		taken := firstPrograms(c.Spec)
 		spec := emptied(c.Spec, taken)
-		if len(spec.Hooks) != 1 || !slices.Equal(spec.Hooks[0].Ways[0].Programs, taken) {
+		if len(spec.Hooks) != len(taken) || !slices.Equal(firstPrograms(spec), taken[:1]) {
 			t.Errorf("%s: the hooks are %v, want that of %v", c.Name, spec.Hooks, taken)
 		}
 		bare, err := spec.Load()

@@ -8,8 +8,9 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-// Case compares a collector on one workload with nothing attached, with empty programs and with the
-// textbook. A new collector adds a case to [Cases].
+// Case compares a collector with nothing, with empty programs and with the
+// textbook, on one workload. A collector without one in [Cases] is listed as not
+// measured.
 type Case struct {
 	Name string
 	// Event is the unit of the times: "system call" means ns per system call.

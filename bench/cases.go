@@ -3,7 +3,10 @@
 package main
 
 import (
+	"slices"
+
 	"github.com/kernscope/kernscope/bench/textbook"
+	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/cachestat"
 	"github.com/kernscope/kernscope/collector/diskio"
 	"github.com/kernscope/kernscope/collector/fileops"
@@ -12,6 +15,17 @@ import (
 	"github.com/kernscope/kernscope/collector/syscall"
 	"github.com/kernscope/kernscope/collector/tcpretransmit"
 )
+
+// unmeasured returns those of the collectors that have no case: the page lists
+// them, so that nobody takes what it does not say for nothing.
+func unmeasured(specs []collector.Spec, cases []Case) (skips []Skip) {
+	for _, s := range specs {
+		if !slices.ContainsFunc(cases, func(c Case) bool { return c.Spec.Name == s.Name }) {
+			skips = append(skips, Skip{Case: s.Name, Reason: "bench/cases.go has no case of it"})
+		}
+	}
+	return skips
+}
 
 // Cases returns all cases, by collector.
 func Cases() []Case {

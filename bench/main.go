@@ -17,6 +17,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kernel"
 )
 
@@ -106,6 +107,9 @@ func (r *Report) measure(ctx context.Context, machine *kernel.Machine, only stri
 		default:
 			return fmt.Errorf("measuring %s: %w", c.Name, err)
 		}
+	}
+	if only == "" {
+		r.Skipped = append(r.Skipped, unmeasured(builtin.Collectors(), Cases())...)
 	}
 	return nil
 }

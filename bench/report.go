@@ -21,15 +21,16 @@ type Report struct {
 	Quick   bool
 	Effort  Effort
 	Results []*Result
-	// Skipped are the cases that this machine cannot run, with the reason.
+	// Skipped are cases that this machine cannot run, and collectors without a
+	// case.
 	Skipped  []Skip
 	Scrape   *Scrape
 	Exporter *Exporter
 }
 
-// Skip is a case that this machine cannot run.
+// Skip is what was not measured, and why.
 type Skip struct {
-	Case   string
+	Case   string // or the collector that has none
 	Reason string
 }
 

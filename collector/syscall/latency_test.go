@@ -212,7 +212,7 @@ func TestRefusedCalls(t *testing.T) {
 		old, _ := before.Hist(latency, call)
 		timed, _ := after.Hist(latency, call)
 		kerneltest.Check(t, "refused calls, timed", int(timed-old), none)
-		if program(t, e, "end of timing") != syscallProgSyscallLatencyStorage {
+		if program(t, e, "timing") != syscallProgSyscallStampStorage {
 			return // whether the thread is younger than the programs is up to the runtime
 		}
 		if got := unstamped(t, e) - missed; got < times {

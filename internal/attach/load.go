@@ -17,10 +17,12 @@ type loader struct {
 	maps  *Maps
 	opts  ebpf.CollectionOptions
 	fresh []string // maps that were created
+	// prepare is that of [Config].
+	prepare func(name string, def *ebpf.MapSpec, m *ebpf.Map) error
 }
 
 func newLoader(p *Plan, m *Maps) (*loader, error) {
-	l := &loader{obj: p.obj, maps: m}
+	l := &loader{obj: p.obj, maps: m, prepare: p.cfg.Prepare}
 	if len(p.obj.Programs) == 0 {
 		return l, nil
 	}
@@ -60,6 +62,14 @@ func (l *loader) load(s *Set, programs []string) error {
 		return err
 	}
 	l.fresh = append(l.fresh, fresh...)
+	for _, name := range fresh {
+		if l.prepare == nil {
+			break
+		}
+		if err := l.prepare(name, l.obj.Maps[name], l.maps.Get(name)); err != nil {
+			return err
+		}
+	}
 	opts := l.opts
 	opts.MapReplacements = make(map[string]*ebpf.Map)
 	for name := range names {

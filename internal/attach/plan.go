@@ -147,6 +147,8 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 		Remedy:      c.remedy,
 		Unsupported: true,
 		Waits:       c.waits,
+		Hook:        &c.state,
+		Option:      c.hook.When,
 	}
 }
 

@@ -131,8 +131,8 @@ func (s *Set) try(ctx context.Context, p *Plan, c *choice, doing string, do func
 		}
 		c.reject(Rejection{Program: c.state.Programs[0], Attach: c.state.Attach, Reason: problem.Reason}, problem.Remedy)
 		c.way++
-		if p.settle(ctx, c) != nil {
-			first.Reason = c.state.reasons()
+		if nothing := p.settle(ctx, c); nothing != nil {
+			first.Reason, first.Hook, first.Option = c.state.reasons(), nothing.Hook, nothing.Option
 			return first
 		}
 	}

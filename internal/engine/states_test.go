@@ -246,3 +246,37 @@ func TestCollectorWaitsForASource(t *testing.T) {
 		}
 	}
 }
+
+// TestOptionThatDoesNotWork switches on what cannot be attached or loaded here:
+// the collector does what it does without, and says what is lost.
+func TestOptionThatDoesNotWork(t *testing.T) {
+	for _, program := range []string{"enginetest_unattachable", "enginetest_untyped"} {
+		t.Run(program, func(t *testing.T) {
+			spec := enginetest.WithExits(false, program)
+			spec.Options = append(spec.Options, collector.Option{Name: "exits", Help: "Exits, too."})
+			spec.Hooks[0].Unless = "exits"
+			spec.Hooks[1].When = "exits"
+			spec.Metrics[2].When = "exits"
+			cfg := config(t, spec)
+			cfg.Options = map[string]collector.Value{"enginetest.process": os.Getpid(), "enginetest.exits": true}
+			log := logged(&cfg)
+			e := engine.New(cfg)
+			defer e.Close()
+			s := e.States()[0]
+			if s.Status != engine.Running || len(s.Absent) != 1 || !strings.Contains(s.Absent[0].Without, "option exits") || len(s.Absent[0].Rejected) == 0 {
+				t.Fatalf("state %+v", s)
+			}
+			if n := strings.Count(log.String(), "Option does not work here"); n != 1 {
+				t.Errorf("%d lines say so:\n%s", n, log)
+			}
+			call(101, 0)
+			expect(t, e, "without the option", 101, 0)
+			err := e.Set(t.Context(), "enginetest", "exits", true)
+			if err == nil || !strings.Contains(err.Error(), "setting exits of enginetest") {
+				t.Errorf("error %v of an option that does not work", err)
+			}
+			call(11, 0)
+			expect(t, e, "after another attempt", 101+11, 0)
+		})
+	}
+}

@@ -7,13 +7,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/table"
 )
 
 // unit is one collector at work: a state machine that has a [session] while it
@@ -30,6 +34,7 @@ type unit struct {
 	share   *attach.Share
 	session *session      // nil unless it is attached
 	seen    kernel.Module // the module as it was at the last start
+	await   func()        // follows what the collector waits for; nil before that is wanted
 }
 
 func newUnit(spec collector.Spec, cfg *Config) *unit {
@@ -116,40 +121,61 @@ func (u *unit) privileged(f func() error) error {
 	return u.cfg.Privileged(capabilities(u.spec), f)
 }
 
+// build attaches the collector. An option that does not work here is left out:
+// it never takes what the collector does without it along.
 func (u *unit) build(ctx context.Context) State {
-	plan, problem := attach.NewPlan(ctx, u.attachConfig())
+	values := maps.Clone(u.values)
+	var without []attach.HookState
+	off := make(map[string]string)
+	for {
+		plan, problem := u.attach(ctx, values)
+		if problem == nil {
+			s := u.session
+			s.off = off
+			s.watchRatios(u)
+			return State{Status: Running, Adopted: u.maps.Adopted(), Hooks: s.set.Hooks, Absent: append(without, s.set.Absent...)}
+		}
+		if problem.Option == "" || !collector.IsOn(values[problem.Option]) {
+			state := stateOf(problem)
+			if plan != nil {
+				state.Hooks, state.Absent = plan.States()
+			}
+			return state
+		}
+		values[problem.Option], off[problem.Option] = false, problem.Reason
+		absent := *problem.Hook
+		absent.Without = fmt.Sprintf("option %s does not work here", problem.Option)
+		without = append(without, absent)
+		u.status.logger.Warn("Option does not work here", "option", problem.Option, "reason", problem.Reason, "remedy", problem.Remedy)
+	}
+}
+
+// attach makes a session with these values of the options. With a problem comes
+// the plan as far as it got.
+func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*attach.Plan, *attach.Problem) {
+	cfg := attach.Config{
+		Spec: u.spec, Values: values, Unit: u.cfg.Layout.Unit(), Machine: u.cfg.Machine, Pinned: u.share != nil,
+		Prepare: func(name string, def *ebpf.MapSpec, m *ebpf.Map) error {
+			return table.Reserve(u.spec.Table(name), def, m)
+		},
+	}
+	plan, problem := attach.NewPlan(ctx, cfg)
 	if problem != nil {
-		return u.unattached(plan, problem)
+		return plan, problem
 	}
 	set := u.share.Adopt(plan, u.maps)
 	if set == nil {
 		if set, problem = plan.Attach(ctx, u.maps); problem != nil {
-			return u.unattached(plan, problem)
+			return plan, problem
 		}
 	}
-	session, err := newSession(u, plan, set)
+	session, err := newSession(u, cfg, plan.Object(), set)
 	if err != nil {
 		set.Close()
-		return u.unattached(plan, attach.Explain("preparing to read", err))
+		return plan, attach.Explain("preparing to read", err)
 	}
 	u.session = session
-	session.watchRatios(u)
-	return State{Status: Running, Adopted: u.maps.Adopted(), Hooks: set.Hooks, Absent: set.Absent}
-}
-
-// unattached is the state with a problem, of a plan that came as far as it did.
-func (u *unit) unattached(plan *attach.Plan, problem *attach.Problem) State {
-	state := stateOf(problem)
-	if plan != nil {
-		state.Hooks, state.Absent = plan.States()
-	}
-	return state
-}
-
-func (u *unit) attachConfig() attach.Config {
-	return attach.Config{
-		Spec: u.spec, Values: u.values, Unit: u.cfg.Layout.Unit(), Machine: u.cfg.Machine, Pinned: u.share != nil,
-	}
+	return plan, nil
 }
 
 // set sets an option.
@@ -184,12 +210,19 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 	}
 	u.end()
 	state := u.begin(ctx)
-	if state.Status != Running {
+	refused := state.Reason
+	if state.Status == Running {
+		refused = u.session.off[name]
+	}
+	if refused != "" {
 		back()
-		u.status.settle(u.begin(ctx))
-		return fmt.Errorf("%s with %s=%v is %s: %s", u.spec.Name, name, value, state.Status, state.Reason)
+		u.end()
+		state = u.begin(ctx)
 	}
 	u.status.settle(state)
+	if refused != "" {
+		return fmt.Errorf("setting %s of %s to %v: %s", name, u.spec.Name, value, refused)
+	}
 	return u.renewPins()
 }
 
@@ -203,7 +236,12 @@ func (u *unit) follow(ctx context.Context) {
 	case u.spec.Module != nil:
 		go u.followModule(ctx)
 	case u.hasSource():
-		go u.followFile(ctx)
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.await = func() { go u.followFile(ctx) }
+		if u.status.get().Status == Waiting {
+			u.await()
+		}
 	}
 }
 
@@ -258,22 +296,25 @@ func (u *unit) followFile(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		if u.status.get().Status == Waiting {
-			u.retry(ctx)
+		if !u.retry(ctx) {
+			return
 		}
 	}
 }
 
-// retry tries to start a collector that waits.
-func (u *unit) retry(ctx context.Context) {
+// retry tries to start a collector that waits, and reports whether it still
+// does.
+func (u *unit) retry(ctx context.Context) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.session != nil || ctx.Err() != nil {
-		return
+	if u.status.get().Status != Waiting || ctx.Err() != nil {
+		return false
 	}
-	if state := u.begin(ctx); state.Status != Waiting {
+	state := u.begin(ctx)
+	if state.Status != Waiting {
 		u.status.settle(state)
 	}
+	return state.Status == Waiting
 }
 
 // lose ends the session of a collector whose source is not there any more.
@@ -283,6 +324,9 @@ func (u *unit) lose(err error) bool {
 	}
 	u.end()
 	u.status.settle(State{Status: Waiting, Reason: err.Error()})
+	if u.await != nil {
+		u.await()
+	}
 	return true
 }
 

@@ -17,6 +17,7 @@ var rules = []struct {
 	{"rooms", checkRooms},
 	{"helpers", checkHelpers},
 	{"reserved", checkReserved},
+	{"fields", checkFields},
 	{"length", checkLength},
 	{"licence", checkLicence},
 	{"init", checkInit},
@@ -33,6 +34,9 @@ func TestRulesBite(t *testing.T) {
 	imports := func(name, path string) string {
 		return spdx + "// Package " + name + " is.\npackage " + name + "\n\nimport _ \"" + path + "\"\n"
 	}
+	fields := func(name string, n int) string {
+		return spdx + "// Package " + name + " is.\npackage " + name + "\n\ntype many struct { a, b int; c; lock sync.Mutex\n" + strings.Repeat("d string\n", n-3) + "}\n"
+	}
 	calls := func(name, call string) string {
 		return spdx + "// Package " + name + " is.\npackage " + name + "\n\nfunc f() { " + call + " }\n"
 	}
@@ -46,7 +50,8 @@ func TestRulesBite(t *testing.T) {
 		{"unit imports unit", "collector/diskio/a.go", imports("diskio", module+"/collector/syscall"), "rooms", "collector/* may import"},
 		{"folder without a row", "internal/misc/a.go", imports("misc", "bytes"), "rooms", "no row"},
 		{"test imports anything", "internal/label/a_test.go", imports("label", module+"/internal/engine"), "", ""},
-		{"helper in what is shipped", "cmd/kernscope/a.go", imports("kernscope", module+"/internal/kerneltest"), "helpers", "for tests"},
+		{"helper in what is shipped", "cmd/kernscope/a.go", imports("kernscope", module+"/internal/kerneltest"), "rooms", "imports internal/kerneltest"},
+		{"testing in what is shipped", "cmd/kernscope/a.go", imports("kernscope", "testing"), "helpers", "for tests"},
 		{"http", "internal/engine/a.go", imports("engine", "net/http/pprof"), "reserved", "in the server"},
 		{"http in the server", "internal/server/a.go", imports("server", "net/http"), "", ""},
 		{"exec", "cmd/kernscope/a.go", imports("kernscope", "os/exec"), "reserved", "starts no other program"},
@@ -59,6 +64,9 @@ func TestRulesBite(t *testing.T) {
 		{"wrong licence in the kernel", "bpf/a.bpf.h", "/* SPDX-License-Identifier: Apache-2.0\n */\n", "licence", "GPL-2.0"},
 		{"script without licence", "scripts/a", "#!/bin/sh\n", "licence", "Apache-2.0"},
 		{"no script", "docs/a.md", "text\n", "", ""},
+		{"10 fields", "internal/table/a.go", fields("table", 10), "", ""},
+		{"11 fields", "internal/table/a.go", fields("table", 11), "fields", "many has 11 fields"},
+		{"11 fields elsewhere", "internal/label/a.go", fields("label", 11), "", ""},
 		{"init", "internal/label/a.go", imports("label", "bytes") + "func init() {}\n", "init", "func init"},
 		{"init method", "internal/label/a.go", imports("label", "bytes") + "type a int\n\nfunc (a) init() {}\n", "", ""},
 		{"no package comment", "internal/label/a.go", spdx + "package label\n", "docs", "internal/label"},
@@ -67,6 +75,8 @@ func TestRulesBite(t *testing.T) {
 		{"unknown tool of kerneltest", "internal/label/a_test.go", calls("label", `kerneltest.Command(nil, "nmap")`), "tools", "nmap"},
 		{"unknown tool in what is shipped", "internal/label/a.go", calls("label", `exec.Command("nmap")`), "", ""},
 		{"collector not listed", "collector/new/new.bpf.c", "// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause\n", "collectors", "collector/new: is not in"},
+		{"collector without README", "collector/diskio/diskio.go", imports("diskio", "bytes"), "collectors", "collector/diskio: README.md is missing"},
+		{"README without a heading", "collector/diskio/README.md", "# diskio\n## Measures\n", "collectors", "collector/diskio/README.md: its headings are Measures; they"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			files, err := sources(fstest.MapFS{tt.path: {Data: []byte(tt.text)}})

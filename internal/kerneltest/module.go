@@ -4,9 +4,7 @@ package kerneltest
 
 import (
 	"fmt"
-	"os"
 	"os/exec"
-	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -38,10 +36,4 @@ func UnloadModule(t testing.TB, name string) {
 	Until(t, name+" can be unloaded", func() error {
 		return unix.DeleteModule(name, unix.O_NONBLOCK)
 	})
-}
-
-// ModuleLoaded reports whether the module is there and not built in.
-func ModuleLoaded(name string) bool {
-	_, err := os.Stat("/sys/module/" + strings.ReplaceAll(name, "-", "_") + "/initstate")
-	return err == nil
 }

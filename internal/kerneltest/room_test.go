@@ -91,3 +91,21 @@ func TestNetwork(t *testing.T) {
 		t.Error("a counter that does not exist has a value")
 	}
 }
+
+// A module comes and goes.
+func TestModule(t *testing.T) {
+	VM(t, "loads and unloads a module")
+	const name = "dummy"
+	there := func() bool {
+		_, err := os.Stat("/sys/module/" + name)
+		return err == nil
+	}
+	LoadModule(t, name, "numdummies=1")
+	if !there() {
+		t.Error("a loaded module is not there")
+	}
+	UnloadModule(t, name)
+	if there() {
+		t.Error("an unloaded module is there")
+	}
+}

@@ -65,7 +65,7 @@ func (p *distributionsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, c := range p.server.collectors(p.only) {
 		names = append(names, c.Name)
 	}
-	families, err := cfg.Source(r.Context(), names)
+	families, err := cfg.Families(r.Context(), names)
 	if err != nil {
 		answer(w, http.StatusInternalServerError, "Reading the collectors failed: "+err.Error())
 		return

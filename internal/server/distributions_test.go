@@ -61,7 +61,7 @@ func TestDraw(t *testing.T) {
 
 func TestDistributionsPage(t *testing.T) {
 	i := start(t, func(c *Config) {
-		c.Source = func(context.Context, []string) ([]metric.Family, error) {
+		c.Families = func(context.Context, []string) ([]metric.Family, error) {
 			return []metric.Family{{Name: "ebpf_x_microseconds", Help: "<b>", Labels: []string{"l"},
 				Samples: []metric.Sample{{Labels: []string{"<script>"}, Hist: counted(7, 90)}}}}, nil
 		}

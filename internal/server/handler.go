@@ -34,8 +34,8 @@ func checkPath(telemetry string) error {
 // if only is "".
 func (s *Server) handler(only string) http.Handler {
 	metrics := s.limit(compress(&metricsHandler{server: s, only: only}))
-	if s.cfg.Own != nil {
-		metrics = promhttp.InstrumentMetricHandler(s.cfg.Own, metrics)
+	if s.cfg.SelfMetrics != nil {
+		metrics = promhttp.InstrumentMetricHandler(s.cfg.SelfMetrics, metrics)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+s.cfg.TelemetryPath, metrics)

@@ -54,7 +54,7 @@ func TestFiftyScrapesAtOnce(t *testing.T) {
 	var inside sync.WaitGroup
 	inside.Add(scrapes)
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			inside.Done()
 			inside.Wait()
 			return source(ctx, names)
@@ -104,7 +104,7 @@ func large(context.Context, []string) ([]metric.Family, error) {
 
 func TestClientHangsUp(t *testing.T) {
 	settled := expectNoLeak(t)
-	i := start(t, func(cfg *Config) { cfg.Source = large })
+	i := start(t, func(cfg *Config) { cfg.Families = large })
 	for range 3 {
 		conn, err := net.Dial("tcp", i.Addresses()[0].String())
 		if err != nil {
@@ -142,7 +142,7 @@ func TestClientHangsUp(t *testing.T) {
 func TestSourceIsCancelled(t *testing.T) {
 	entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(ctx context.Context, _ []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, _ []string) ([]metric.Family, error) {
 			entered <- struct{}{}
 			<-ctx.Done()
 			left <- struct{}{}
@@ -165,7 +165,7 @@ func TestScrapeDuringShutdown(t *testing.T) {
 	settled := expectNoLeak(t)
 	entered, release := make(chan struct{}, 1), make(chan struct{})
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			entered <- struct{}{}
 			<-release
 			return source(ctx, names)
@@ -215,7 +215,7 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 	entered := make(chan struct{}, 1)
 	logs := new(journal)
 	cfg := testConfig(logs)
-	cfg.Source = func(ctx context.Context, _ []string) ([]metric.Family, error) {
+	cfg.Families = func(ctx context.Context, _ []string) ([]metric.Family, error) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		return nil, ctx.Err()

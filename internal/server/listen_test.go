@@ -72,15 +72,15 @@ func TestCompatPorts(t *testing.T) {
 	asked := make(chan []string, 10)
 	i := start(t, func(cfg *Config) {
 		cfg.CompatPorts = true
-		cfg.Own = prometheus.NewRegistry()
-		cfg.Own.MustRegister(collectors.NewGoCollector())
+		cfg.SelfMetrics = prometheus.NewRegistry()
+		cfg.SelfMetrics.MustRegister(collectors.NewGoCollector())
 		cfg.Web = webFlags("", "127.0.0.1:0", "127.0.0.2:0", "127.0.0.1:0")
 		cfg.Collectors = func() []Collector {
 			list := slices.Clone(offered) // the second has no port
 			list[0].Port, list[2].Port = ports[0], ports[1]
 			return list
 		}
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			asked <- names
 			return source(ctx, names)
 		}

@@ -38,7 +38,7 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var found metric.Families
 	if len(names) > 0 {
-		found, err = cfg.Source(r.Context(), names)
+		found, err = cfg.Families(r.Context(), names)
 		if err != nil {
 			if r.Context().Err() == nil {
 				cfg.Logger.Error("Scrape failed", "err", err)
@@ -56,11 +56,11 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// The handlers around this one compress and limit.
 		DisableCompression: true,
 	}
-	if cfg.Own != nil {
-		options.Registry = cfg.Own
+	if cfg.SelfMetrics != nil {
+		options.Registry = cfg.SelfMetrics
 	}
-	if cfg.Own != nil && h.only == "" {
-		gather = func() ([]*dto.MetricFamily, error) { return found.GatherWith(cfg.Own) }
+	if cfg.SelfMetrics != nil && h.only == "" {
+		gather = func() ([]*dto.MetricFamily, error) { return found.GatherWith(cfg.SelfMetrics) }
 	}
 	promhttp.HandlerFor(prometheus.GathererFunc(gather), options).ServeHTTP(w, r)
 }

@@ -22,10 +22,10 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// Source returns the families of the named collectors. Any number of goroutines may call it at the
+// Families returns the families of the named collectors. Any number of goroutines may call it at the
 // same time, with at least one name, and only with names of [Config.Collectors]. The context ends
 // when the scraper goes away.
-type Source func(ctx context.Context, collectors []string) ([]metric.Family, error)
+type Families func(ctx context.Context, collectors []string) ([]metric.Family, error)
 
 // Collector is what the server knows about a collector.
 type Collector struct {
@@ -44,14 +44,14 @@ const Running = "running"
 
 // Config is what a server needs.
 type Config struct {
-	Source Source
+	Families Families
 	// Collectors returns the collectors, in the order of the landing page. The server calls it at
 	// every request, so states may change. Names and ports must not change.
 	Collectors func() []Collector
-	// Own holds the metrics about the exporter's process. The main addresses serve them beside the
+	// SelfMetrics holds the metrics about the exporter's process. The main addresses serve them beside the
 	// metrics of the collectors. The server adds counts of the scrapes on all addresses. It is nil
 	// if there are none.
-	Own *prometheus.Registry
+	SelfMetrics *prometheus.Registry
 	// Version is shown on the landing page.
 	Version string
 	// TelemetryPath is the path of the metrics, such as "/metrics".

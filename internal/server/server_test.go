@@ -68,7 +68,7 @@ func start(t *testing.T, change func(*Config)) *instance {
 
 func testConfig(logs *journal) Config {
 	return Config{
-		Source:        source,
+		Families:      source,
 		Collectors:    func() []Collector { return offered },
 		Version:       "1.2.3",
 		TelemetryPath: "/metrics",

@@ -46,6 +46,11 @@ func dueOn(spec collector.Spec, m machine) bool {
 	return spec.Module == nil || slices.Contains(m.modules, spec.Module.Name)
 }
 
+// dueMachines returns the machines that the collector is due on.
+func dueMachines(spec collector.Spec, machines []machine) []machine {
+	return slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return !dueOn(spec, m) })
+}
+
 // namesOf returns the names of machines.
 func namesOf(machines []machine) (names []string) {
 	for _, m := range machines {

@@ -8,8 +8,9 @@
 //
 // DIR has a folder for each machine, and for --check the list "tested" of the
 // matrix, which need not have tested every collector on every machine. Either
-// fails if a machine is missing, if a difference is not explained, or if a row is
-// recorded by two tests. It runs at the top of the repository.
+// fails if a machine is missing, if a difference is not explained, if a row is
+// recorded by two tests, or if the page compares a metric with nothing on a
+// machine that its collector can run on. It runs at the top of the repository.
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/kernscope/kernscope/collector/builtin"
 )
@@ -59,11 +61,17 @@ func run(check bool, args []string) error {
 	if err != nil {
 		return err
 	}
+	complete := func(text string) error {
+		if complaints := uncompared(text, builtin.Collectors(), machines); complaints != nil {
+			return errors.New(strings.Join(complaints, "\n"))
+		}
+		return nil
+	}
 	if !check {
 		if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
 			return fmt.Errorf("writing the page: %w", err)
 		}
-		return nil
+		return complete(text)
 	}
 	committed, err := os.ReadFile(page)
 	if err != nil {
@@ -73,5 +81,5 @@ func run(check bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	return sameRows(string(committed), text, results, tested)
+	return errors.Join(complete(string(committed)), sameRows(string(committed), text, results, tested))
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kerneltest"
+	"github.com/kernscope/kernscope/internal/metric"
 )
 
 // absent is the cell of a machine on which no test compared anything.
@@ -75,13 +76,9 @@ func rowsOf(spec collector.Spec, r results) (rows []kerneltest.Row) {
 	return rows
 }
 
-// is reports whether a served family is the metric m. The name of m lacks the unit if it is a
-// histogram of durations.
+// is reports whether a family, as it is served by default, is the metric.
 func is(m collector.Metric, served string) bool {
-	if m.Kind == collector.Histogram {
-		return m.Name+"_microseconds" == served
-	}
-	return m.Name == served
+	return m.FullName(metric.Microseconds.String()) == served
 }
 
 // strangers returns the names of the recorded metrics that no collector serves.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/kernscope/kernscope/collector"
 )
 
 // where is a cell of a page.
@@ -41,6 +43,39 @@ func cells(page string) map[where]bool {
 		}
 	}
 	return there
+}
+
+// uncompared returns a complaint for each metric that a page compares with
+// nothing on a machine of the matrix that it is due on, and for each collector
+// that is due on none.
+func uncompared(text string, specs []collector.Spec, machines []machine) (complaints []string) {
+	compared := cells(text)
+	for _, spec := range specs {
+		due := dueMachines(spec, machines)
+		if len(due) == 0 {
+			complaints = append(complaints, fmt.Sprintf("no machine of test/vm/machines has the module %s, which %s observes: add one", spec.Module.Name, spec.Name))
+		}
+		for _, m := range spec.Metrics {
+			for _, on := range due {
+				found := false
+				for c := range compared {
+					served, _, _ := strings.Cut(strings.TrimPrefix(c.row, "`"), "`")
+					found = found || c.collector == spec.Name && c.machine == on.name && is(m, served)
+				}
+				if !found {
+					complaints = append(complaints, fmt.Sprintf("%s compares %s with nothing on machine %s: a test of collector/%s must call kerneltest.Accuracy for it there, and make accuracy write the page anew",
+						page, m.Name, on.name, strings.ReplaceAll(spec.Name, "-", "")))
+				}
+			}
+		}
+	}
+	return complaints
+}
+
+// onPage returns those of the collectors that a page has a section of. One
+// that is new has none until make accuracy has run.
+func onPage(text string, specs []collector.Spec) []collector.Spec {
+	return slices.DeleteFunc(slices.Clone(specs), func(s collector.Spec) bool { return !strings.Contains(text, "\n## "+s.Name+"\n") })
 }
 
 // sameRows fails if one page compares what the other does not, on a machine

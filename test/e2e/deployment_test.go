@@ -38,7 +38,9 @@ func deploy(t *testing.T, perCollector bool, alertmanager string, flags ...strin
 	if perCollector {
 		served = make(map[string][]string)
 		for _, s := range builtin.Collectors() {
-			served[fmt.Sprint(s.Port)] = []string{s.Name}
+			if s.Port != 0 {
+				served[fmt.Sprint(s.Port)] = []string{s.Name}
+			}
 		}
 		scrape = append(scrape, "--layout=per-collector")
 	}

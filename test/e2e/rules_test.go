@@ -77,8 +77,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesToCome checks the rules of collectors that exist only in a test of internal/kit.
-func TestRulesToCome(t *testing.T) {
+// TestRulesOfGadget are of a collector that only a test of internal/kit has.
+func TestRulesOfGadget(t *testing.T) {
 	t.Parallel()
 	const dir = "../../internal/kit/testdata/prometheus/"
 	content(t, "check", "rules", "--lint=all", "--lint-fatal", dir+rulesFile)

@@ -10,8 +10,6 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" enginetest enginetest.bpf.c -- -I../../../bpf
-
 // Names of the metrics.
 const (
 	Calls  = "enginetest_calls_total"

@@ -20,17 +20,17 @@ import (
 var units = []metric.Unit{metric.Microseconds, metric.Seconds}
 
 // load loads the programs with the bounds of a unit.
-func load(t *testing.T, u metric.Unit) *histtestObjects {
+func load(t *testing.T, u metric.Unit) *histObjects {
 	t.Helper()
 	kerneltest.Open(t)
-	spec, err := loadHisttest()
+	spec, err := loadHist()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := spec.Variables[histtestVarCfgHistBounds].Set(u.Bounds()); err != nil {
+	if err := spec.Variables[histVarCfgHistBounds].Set(u.Bounds()); err != nil {
 		t.Fatal(err)
 	}
-	var objs histtestObjects
+	var objs histObjects
 	if err := spec.LoadAndAssign(&objs, nil); err != nil {
 		t.Fatalf("%+v", err)
 	}
