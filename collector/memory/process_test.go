@@ -151,7 +151,7 @@ func TestSwap(t *testing.T) {
 	before := kerneltest.Read(t, e)
 	got := as(t, "swapper", func() touches { return write(m) })
 	after := kerneltest.Read(t, e)
-	lost(t, before, after)
+	lost(t, before, after, 0)
 	if got.major < pages*9/10 {
 		t.Fatalf("%d major faults of %d pages swapped out: the test shows nothing", got.major, pages)
 	}
