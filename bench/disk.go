@@ -16,18 +16,18 @@ import (
 // The devices of the workloads.
 const (
 	diskBytes   = 16 << 20
-	diskRequest = 4 << 10 // and the size of their sectors
+	diskRequest = 4 << 10 // also the size of the devices' sectors
 )
 
-// loopDevice makes a block device in memory and opens it with more flags. It
-// goes when it is closed.
+// loopDevice makes a block device in memory and opens it with the additional flags. The device
+// disappears when the caller closes it.
 func loopDevice(flags int) (*os.File, error) {
-	// In memory, because a file on a disk would be I/O to that disk, too.
+	// The backing file is in memory, because a file on a disk would cause I/O to that disk, too.
 	backing, err := os.CreateTemp("/dev/shm", "kernscope-bench")
 	if err != nil {
 		return nil, err
 	}
-	defer backing.Close() // the device keeps it
+	defer backing.Close() // the device keeps the file
 	defer os.Remove(backing.Name())
 	if _, err := backing.Write(make([]byte, diskBytes)); err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func loopDevice(flags int) (*os.File, error) {
 		return nil, err
 	}
 	defer control.Close()
-	for range 100 { // another process may be faster
+	for range 100 { // another process may take the free device first
 		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
 		if err != nil {
 			return nil, fmt.Errorf("asking for a free loop device: %w", err)
@@ -61,12 +61,12 @@ func loopDevice(flags int) (*os.File, error) {
 	return nil, errors.New("found no free loop device")
 }
 
-// block is a device's folder in sysfs.
+// block returns a device's folder in sysfs.
 func block(device *os.File) string {
 	return filepath.Join("/sys/block", filepath.Base(device.Name()))
 }
 
-// reads is the kernel's own count of a device's completed reads.
+// reads returns the kernel's count of a device's completed reads.
 func reads(device *os.File) (uint64, error) {
 	stat, err := os.ReadFile(filepath.Join(block(device), "stat"))
 	if err != nil {
@@ -79,7 +79,7 @@ func reads(device *os.File) (uint64, error) {
 	return strconv.ParseUint(fields[0], 10, 64)
 }
 
-// onDevice are the labels of the I/O of a device.
+// onDevice returns the labels of a device's I/O.
 func onDevice(device *os.File) map[string]string {
 	return map[string]string{"device": filepath.Base(device.Name())}
 }

@@ -3,6 +3,7 @@
 package collector
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -114,13 +115,17 @@ func (s *Spec) LabelsOf(m Metric) []Label {
 			}
 		}
 	}
-	var labels []Label
+	return append(slices.Clone(s.Table(m.Map).Labels), m.Labels...)
+}
+
+// Table returns what the spec says of a map, which may be nothing but its name.
+func (s *Spec) Table(name string) Table {
 	for _, t := range s.Tables {
-		if t.Map == m.Map && m.Map != "" {
-			labels = append(labels, t.Labels...)
+		if t.Map == name {
+			return t
 		}
 	}
-	return append(labels, m.Labels...)
+	return Table{Map: name}
 }
 
 // FullName returns the name that the family has in a unit.

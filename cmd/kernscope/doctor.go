@@ -24,11 +24,13 @@ import (
 
 // report is what doctor finds, as --json prints it.
 type report struct {
-	Kernel       string   `json:"kernel"`
-	Architecture string   `json:"architecture"`
-	Lockdown     string   `json:"lockdown"`
-	TypeInfo     string   `json:"type_information"`
-	Needs        []string `json:"needs"`
+	Kernel       string `json:"kernel"`
+	Architecture string `json:"architecture"`
+	Lockdown     string `json:"lockdown"`
+	TypeInfo     string `json:"type_information"`
+	// Needs are what every collector needs, MoreNeeds what single ones do.
+	Needs     []string `json:"needs"`
+	MoreNeeds []string `json:"more_needs,omitempty"`
 	// Held are the capabilities that serve holds for these collectors, Denied
 	// those that it cannot.
 	Held       []string       `json:"held_capabilities,omitempty"`
@@ -38,7 +40,7 @@ type report struct {
 	Well       bool           `json:"well"`
 }
 
-// needs are what every collector needs; what one needs beyond is in its hooks.
+// needs are what every collector needs.
 var needs = []string{"CAP_BPF and CAP_PERFMON (or root)", "type information (BTF)"}
 
 // addDoctor adds the command that tries every collector and explains.
@@ -114,8 +116,23 @@ func examine(machine *kernel.Machine, specs []collector.Spec, e *engine.Engine) 
 	for _, d := range denied {
 		r.Denied = append(r.Denied, d.String())
 	}
-	r.Modules = modules(machine, specs)
+	r.MoreNeeds, r.Modules = moreNeeds(specs), modules(machine, specs)
 	return r, nil
+}
+
+// moreNeeds says what single collectors need, and why.
+func moreNeeds(specs []collector.Spec) []string {
+	var lines []string
+	for _, s := range specs {
+		for _, n := range s.Needs {
+			things := slices.Concat(n.Capabilities, n.Sockets, n.Devices)
+			for _, name := range n.Namespaces {
+				things = append(things, name+" namespaces")
+			}
+			lines = append(lines, fmt.Sprintf("%s also needs %s: %s", s.Name, strings.Join(things, " and "), n.Why))
+		}
+	}
+	return lines
 }
 
 // modules says of each module that a collector observes whether it is loaded,
@@ -152,6 +169,9 @@ func modules(machine *kernel.Machine, specs []collector.Spec) []string {
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Linux %s on %s, lockdown %s, type information: %s\n", r.Kernel, r.Architecture, r.Lockdown, r.TypeInfo)
 	fmt.Fprintf(w, "Every collector needs %s.\n", strings.Join(r.Needs, " and "))
+	for _, n := range r.MoreNeeds {
+		fmt.Fprintln(w, n)
+	}
 	for _, m := range r.Modules {
 		fmt.Fprintf(w, "%s.\n", strings.ToUpper(m[:1])+m[1:])
 	}

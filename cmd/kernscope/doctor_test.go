@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 )
@@ -79,5 +80,32 @@ c: failed
 `
 	if got != want {
 		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDoctorSaysWhatIsNeededAndHeld(t *testing.T) {
+	var out strings.Builder
+	(&report{
+		Needs: needs,
+		MoreNeeds: moreNeeds([]collector.Spec{
+			{Name: "plain"},
+			{Name: "tunnel", Needs: []collector.Need{{Capabilities: []string{"CAP_NET_ADMIN"}, Namespaces: []string{"net"}, Why: "It asks in each."}}},
+		}),
+		Modules:    []string{"module wireguard is not loaded"},
+		Held:       []string{"cap_bpf (tunnel attaches)"},
+		Denied:     []string{"CAP_PERFMON (tunnel attaches): forbidden: it counts nothing"},
+		Collectors: []engine.State{{Collector: "tunnel", Status: engine.Waiting, Reason: "module wireguard is not loaded"}},
+	}).print(&out)
+	for _, line := range []string{
+		"tunnel also needs CAP_NET_ADMIN and net namespaces: It asks in each.",
+		"Module wireguard is not loaded.",
+		"While it serves, kernscope holds cap_bpf (tunnel attaches).",
+		"While it serves, kernscope cannot hold CAP_PERFMON (tunnel attaches): forbidden: it counts nothing.",
+		"tunnel: waiting",
+		"0 of 1 collectors run on this machine, 1 wait.",
+	} {
+		if !strings.Contains(out.String(), line+"\n") {
+			t.Errorf("no line %q in\n%s", line, &out)
+		}
 	}
 }

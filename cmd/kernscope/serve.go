@@ -110,11 +110,12 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		return fmt.Errorf("giving up capabilities: %w", err)
 	}
 	logCapabilities(env.logger, left)
+	e.Follow()
 
 	s, err := server.Listen(server.Config{
-		Source:        endingWith(ctx, e.Families),
+		Families:      endingWith(ctx, e.Families),
 		Collectors:    func() []server.Collector { return describe(specs, e) },
-		Own:           f.selfRegistry(left),
+		SelfMetrics:   f.selfRegistry(left),
 		Version:       version.Info(),
 		TelemetryPath: *f.path,
 		MaxRequests:   *f.maxScrapes,
@@ -153,7 +154,7 @@ const scrapeGrace = 400 * time.Millisecond
 
 // endingWith ends readings soon after ctx ends: a collector that hangs does not
 // keep the program from ending.
-func endingWith(ctx context.Context, source server.Source) server.Source {
+func endingWith(ctx context.Context, source server.Families) server.Families {
 	return func(scrape context.Context, names []string) ([]metric.Family, error) {
 		scrape, cancel := context.WithCancel(scrape)
 		defer cancel()

@@ -10,8 +10,6 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" cachestat cachestat.bpf.c -- -I../../bpf
-
 // Spec describes the collector.
 func Spec() collector.Spec {
 	const hits, misses = "ebpf_page_cache_hits_total", "ebpf_page_cache_misses_total"

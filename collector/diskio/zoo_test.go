@@ -21,7 +21,6 @@ import (
 // module loads a kernel module until the test ends.
 func module(t testing.TB, name string, options ...string) {
 	t.Helper()
-	kerneltest.Tool(t, "modprobe", "kmod")
 	kerneltest.Command(t, "modprobe", append([]string{name}, options...)...)
 }
 
@@ -75,7 +74,6 @@ func nullBlk(t testing.TB, name string, delay time.Duration, options ...string) 
 func mapped(t testing.TB, name, kind, rest string, sectors int) disk {
 	t.Helper()
 	module(t, "dm-mod")
-	kerneltest.Tool(t, "dmsetup", "dmsetup")
 	kerneltest.Command(t, "dmsetup", "create", name, "--noudevsync", "--table", fmt.Sprintf("0 %d %s %s", sectors, kind, rest))
 	t.Cleanup(func() { kerneltest.Command(t, "dmsetup", "remove", "--noudevsync", name) })
 	minor := strings.TrimSpace(kerneltest.Command(t, "dmsetup", "info", "-c", "--noheadings", "-o", "minor", name))

@@ -11,8 +11,6 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" memory memory.bpf.c -- -I../../bpf
-
 // Metrics that /proc/vmstat serves.
 const (
 	minors      = "ebpf_page_faults_minor_total"
@@ -58,8 +56,9 @@ func Spec() collector.Spec {
 				Without:  "major faults that swap in have no latency",
 			},
 			{Name: "end of a major fault", Ways: collector.By("memory_end_major")},
-			{Name: "minor fault of a process", Ways: collector.By("memory_process_minor"), When: "processes"},
-			{Name: "major fault of a process", Ways: collector.By("memory_process_major"), When: "processes"},
+			{Name: "fault of a process", When: "processes", Ways: []collector.Way{
+				{Programs: []string{"memory_process_minor", "memory_process_major"}},
+			}},
 		},
 		Options: []collector.Option{{
 			Name: "processes",

@@ -125,7 +125,6 @@ func TestCPUsComeAndGo(t *testing.T) {
 // has a latency where functions can be observed.
 func TestSwap(t *testing.T) {
 	kerneltest.VM(t, "makes a swap device")
-	kerneltest.Tool(t, "mkswap", "util-linux")
 	kerneltest.Command(t, "modprobe", "zram")
 	if err := os.WriteFile("/sys/block/zram0/disksize", []byte("64M"), 0o644); err != nil {
 		t.Fatal(err)

@@ -120,7 +120,6 @@ func disk(t *testing.T) string {
 		return dir
 	}
 	// A guest's files are in its memory: it gets a file system of its own.
-	kerneltest.Tool(t, "mkfs.ext4", "e2fsprogs")
 	kerneltest.Command(t, "modprobe", "loop")
 	image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "disk")
 	kerneltest.Command(t, "truncate", "-s", "64M", image)

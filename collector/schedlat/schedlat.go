@@ -7,8 +7,6 @@ package schedlat
 
 import "github.com/kernscope/kernscope/collector"
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" schedlat schedlat.bpf.c -- -I../../bpf
-
 // Spec describes the collector.
 func Spec() collector.Spec {
 	return collector.Spec{

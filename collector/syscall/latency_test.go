@@ -200,7 +200,7 @@ func TestRefusedCalls(t *testing.T) {
 	if n, _ := after.Hist(latency, "syscall=sched_rr_get_interval"); n != 0 {
 		t.Errorf("timed %d refused calls", n)
 	}
-	if program(t, e, "end of timing") != syscallProgSyscallLatencyStorage {
+	if program(t, e, "timing") != syscallProgSyscallStampStorage {
 		return // whether the thread is younger than the programs is up to the runtime
 	}
 	if got := unstamped(t, e) - missed; got < times {

@@ -9,8 +9,6 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" syscall syscall.bpf.c -- -I../../bpf
-
 // Spec describes the collector.
 func Spec() collector.Spec {
 	byIndex := func(as func() label.Decoder) []collector.Label {
@@ -32,8 +30,10 @@ func Spec() collector.Spec {
 		Hooks: []collector.Hook{
 			{Name: "entry", Ways: collector.By("syscall_enter_typed", "syscall_enter_raw")},
 			{Name: "error", Ways: collector.By("syscall_error_typed", "syscall_error_raw"), When: "errors"},
-			{Name: "start of timing", Ways: collector.By("syscall_stamp_storage", "syscall_stamp_raw"), When: "latency"},
-			{Name: "end of timing", Ways: collector.By("syscall_latency_storage", "syscall_latency_raw"), When: "latency"},
+			{Name: "timing", When: "latency", Ways: []collector.Way{
+				{Programs: []string{"syscall_stamp_storage", "syscall_latency_storage"}},
+				{Programs: []string{"syscall_stamp_raw", "syscall_latency_raw"}},
+			}},
 		},
 		Options: []collector.Option{
 			{Name: "errors", Help: "Also count errors by system call and errno (adds a program to every exit)."},

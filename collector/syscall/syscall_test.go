@@ -102,10 +102,10 @@ func TestPreferredProgram(t *testing.T) {
 	e := kerneltest.Run(t, Spec(), "errors", "latency")
 	want := map[string]string{
 		"entry": "syscall_enter_typed", "error": "syscall_error_typed",
-		"start of timing": "syscall_stamp_storage", "end of timing": "syscall_latency_storage",
+		"timing": "syscall_stamp_storage",
 	}
 	if kerneltest.Kernel() == "5.10" { // task storage is younger
-		want["start of timing"], want["end of timing"] = "syscall_stamp_raw", "syscall_latency_raw"
+		want["timing"] = "syscall_stamp_raw"
 	}
 	for hook, name := range want {
 		if got := program(t, e, hook); got != name {

@@ -24,7 +24,6 @@ func (s *socket) attempts() int {
 // how much that was; it counts nothing if there is no route any more. Programs
 // are told of such failures since Linux 6.17.
 func TestFailures(t *testing.T) {
-	kerneltest.Tool(t, "tc", "iproute2")
 	for _, v := range variants {
 		for _, tt := range []struct {
 			name  string

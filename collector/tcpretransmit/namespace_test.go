@@ -33,7 +33,6 @@ type namespace struct {
 // enough that TCP hands several segments at once to it.
 func newNamespace(t *testing.T) *namespace {
 	t.Helper()
-	kerneltest.Tool(t, "ip", "iproute2")
 	n := &namespace{t: t, work: make(chan func() error), result: make(chan error)}
 	go func() {
 		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
@@ -81,6 +80,7 @@ func (n *namespace) set(sysctl, value string) {
 func (n *namespace) run(command string) {
 	n.t.Helper()
 	words := strings.Fields(command)
+	kerneltest.Tool(n.t, words[0])
 	n.do(func() error {
 		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", command, err, out)

@@ -26,7 +26,6 @@ const (
 // add up to its destinations. Once there is no room for networks either, the
 // rest is in "other". The total is the kernel's all the while.
 func TestScan(t *testing.T) {
-	kerneltest.Tool(t, "ip", "iproute2")
 	allowFiles(t, destinations+1000)
 	for _, tt := range []struct {
 		name   string

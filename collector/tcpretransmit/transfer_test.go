@@ -153,7 +153,6 @@ func TestLossyTransfer(t *testing.T) {
 // of each end is what is sent again to the other.
 func TestNetem(t *testing.T) {
 	kerneltest.VM(t, "needs the module sch_netem")
-	kerneltest.Tool(t, "tc", "iproute2")
 	for _, v := range variants {
 		exactly(t, v.name, func(t *testing.T, c *check) {
 			a, b := newNamespace(t), newNamespace(t)

@@ -28,6 +28,9 @@ type Config struct {
 	// Unit is the unit in which durations are served.
 	Unit    metric.Unit
 	Machine *kernel.Machine
+	// Prepare, if set, is called with each map that is created, before a program
+	// can fill it.
+	Prepare func(name string, def *ebpf.MapSpec, m *ebpf.Map) error
 	// Pinned means that what is attached is to be pinned, or adopted.
 	Pinned bool
 }
@@ -73,6 +76,10 @@ type Problem struct {
 	Unsupported bool
 	// Waits means that what is missing may come by itself: a module, a file.
 	Waits bool
+	// Hook is the hook without a place, if that is the problem, and Option the
+	// one that asked for it; "" if nothing did.
+	Hook   *HookState
+	Option string
 	// Denied means that the kernel does not permit it to this process.
 	Denied bool
 }
@@ -115,7 +122,7 @@ type HookState struct {
 	// "tp_btf/sys_enter", or the source: "/proc/vmstat". "" if nothing serves.
 	Attach   string      `json:"attach,omitempty"`
 	Rejected []Rejection `json:"rejected,omitempty"`
-	// Without says of a hook that is absent what is not observed.
+	// Without says of a hook that is absent what is lost with it.
 	Without string `json:"without,omitempty"`
 }
 

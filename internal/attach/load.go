@@ -13,13 +13,16 @@ import (
 
 // loader loads programs of an object with maps that are shared by all of them.
 type loader struct {
-	obj  *ebpf.CollectionSpec
-	maps *Maps
-	opts ebpf.CollectionOptions
+	obj   *ebpf.CollectionSpec
+	maps  *Maps
+	opts  ebpf.CollectionOptions
+	fresh []string // maps that were created
+	// prepare is that of [Config].
+	prepare func(name string, def *ebpf.MapSpec, m *ebpf.Map) error
 }
 
 func newLoader(p *Plan, m *Maps) (*loader, error) {
-	l := &loader{obj: p.obj, maps: m}
+	l := &loader{obj: p.obj, maps: m, prepare: p.cfg.Prepare}
 	if len(p.obj.Programs) == 0 {
 		return l, nil
 	}
@@ -54,8 +57,18 @@ func (l *loader) load(s *Set, programs []string) error {
 		part.Programs[name] = l.obj.Programs[name]
 		uses(l.obj.Programs[name], names)
 	}
-	if err := l.maps.need(l.obj, names, l.opts); err != nil {
+	fresh, err := l.maps.need(l.obj, names, l.opts)
+	if err != nil {
 		return err
+	}
+	l.fresh = append(l.fresh, fresh...)
+	for _, name := range fresh {
+		if l.prepare == nil {
+			break
+		}
+		if err := l.prepare(name, l.obj.Maps[name], l.maps.Get(name)); err != nil {
+			return err
+		}
 	}
 	opts := l.opts
 	opts.MapReplacements = make(map[string]*ebpf.Map)
@@ -70,6 +83,15 @@ func (l *loader) load(s *Set, programs []string) error {
 	maps.Copy(s.programs, coll.Programs)
 	clear(coll.Programs)
 	return nil
+}
+
+// tidy lets go of the maps that were created for programs that then failed.
+func (l *loader) tidy(s *Set) {
+	for _, name := range l.fresh {
+		if !isSection(name) && !s.uses[name] {
+			l.maps.drop(name)
+		}
+	}
 }
 
 // uses adds the names of the maps that a program uses.

@@ -104,8 +104,9 @@ func roomy(m *ebpf.Map, spec *ebpf.MapSpec) bool {
 	return uint64(m.MaxEntries())*4 >= uint64(spec.MaxEntries)*3
 }
 
-// need creates those of the named maps that are not there yet.
-func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.CollectionOptions) error {
+// need creates those of the named maps that are not there yet, and returns
+// their names.
+func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.CollectionOptions) (fresh []string, err error) {
 	part := &ebpf.CollectionSpec{
 		Maps:      make(map[string]*ebpf.MapSpec),
 		Variables: make(map[string]*ebpf.VariableSpec),
@@ -118,7 +119,7 @@ func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.C
 		}
 	}
 	if len(part.Maps) == 0 {
-		return nil
+		return nil, nil
 	}
 	for name, v := range obj.Variables {
 		if part.Maps[v.SectionName] != nil {
@@ -127,13 +128,13 @@ func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.C
 	}
 	coll, err := ebpf.NewCollectionWithOptions(part, opts)
 	if err != nil {
-		return fmt.Errorf("creating maps: %w", err)
+		return nil, fmt.Errorf("creating maps: %w", err)
 	}
 	maps.Copy(m.byName, coll.Maps)
 	if m.created.IsZero() {
 		m.created = time.Now()
 	}
-	return nil
+	return slices.Collect(maps.Keys(coll.Maps)), nil
 }
 
 // live prepares the named variables to be set while programs run.

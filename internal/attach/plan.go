@@ -150,6 +150,8 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 		Unsupported: !c.denied,
 		Denied:      c.denied,
 		Waits:       c.waits,
+		Hook:        &c.state,
+		Option:      c.hook.When,
 	}
 }
 

@@ -24,7 +24,8 @@ type Set struct {
 	links    map[string]attachment // by program
 	readers  []Opened
 	pins     pinning
-	sizes    map[string]int // of variables that can be set, in bytes
+	sizes    map[string]int  // of variables that can be set, in bytes
+	uses     map[string]bool // names of maps
 }
 
 // pinning is what is known of where a set is pinned, or would be.
@@ -67,6 +68,7 @@ func (p *Plan) newSet(m *Maps) *Set {
 		links:    make(map[string]attachment),
 		pins:     pinning{identity: p.identity, load: p.cfg.Machine.Module(p.cfg.module()).Identity},
 		sizes:    make(map[string]int),
+		uses:     make(map[string]bool),
 	}
 	for _, name := range liveVariables(p.cfg.Spec) {
 		s.sizes[name] = int(p.obj.Variables[name].Size())
@@ -107,6 +109,8 @@ func (s *Set) build(ctx context.Context, p *Plan) *Problem {
 			return problem
 		}
 	}
+	s.noteUse(p.obj)
+	l.tidy(s)
 	if err := s.maps.live(p.obj, liveVariables(s.spec)); err != nil {
 		return Explain("loading", err)
 	}
@@ -129,8 +133,8 @@ func (s *Set) try(ctx context.Context, p *Plan, c *choice, doing string, do func
 		}
 		c.reject(Rejection{Program: c.state.Programs[0], Attach: c.state.Attach, Reason: problem.Reason}, problem.Remedy)
 		c.way++
-		if p.settle(ctx, c) != nil {
-			first.Reason = c.state.reasons()
+		if nothing := p.settle(ctx, c); nothing != nil {
+			first.Reason, first.Hook, first.Option = c.state.reasons(), nothing.Hook, nothing.Option
 			return first
 		}
 	}
@@ -183,6 +187,16 @@ func (s *Set) Close() {
 	clear(s.programs)
 	s.readers = nil
 }
+
+// noteUse notes which maps the programs use.
+func (s *Set) noteUse(obj *ebpf.CollectionSpec) {
+	for name := range s.programs {
+		uses(obj.Programs[name], s.uses)
+	}
+}
+
+// Uses reports whether a program that is attached uses the map.
+func (s *Set) Uses(name string) bool { return s.uses[name] }
 
 // Adopted reports whether an earlier process attached the set.
 func (s *Set) Adopted() bool { return s.pins.adopted }

@@ -50,22 +50,31 @@ type Config struct {
 
 // Engine is a set of collectors at work.
 type Engine struct {
-	units    []*unit
-	stop     context.CancelFunc
-	starting sync.Mutex
+	units []*unit
+	ctx   context.Context // ends with the engine
+	stop  context.CancelFunc
+	env   *environment
 	// witness is a map that stands for those of collectors that wait; nil if
 	// none does.
 	witness *ebpf.Map
 }
 
+// environment is what the collectors of an engine share.
+type environment struct {
+	Config
+	// starting is locked while a collector is attached: decoding the kernel's
+	// types for several objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).
+	starting sync.Mutex
+}
+
 // New loads and attaches the collectors. It always returns an engine: what
 // could not start is in the states, and was logged.
 func New(cfg Config) *Engine {
-	ctx, stop := context.WithCancel(context.Background())
-	e := &Engine{stop: stop}
+	e := &Engine{env: &environment{Config: cfg}}
+	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, spec := range cfg.Specs {
-		u := newUnit(spec, &cfg, &e.starting)
-		u.start(ctx)
+		u := newUnit(spec, e.env)
+		u.start(e.ctx)
 		e.units = append(e.units, u)
 		if spec.Load != nil && e.witness == nil && u.status.get().Status == Waiting {
 			// Where maps cannot be created, no collector will run.
@@ -73,9 +82,6 @@ func New(cfg Config) *Engine {
 		}
 	}
 	cfg.shed()
-	for _, u := range e.units {
-		u.follow(ctx)
-	}
 	return e
 }
 
@@ -83,6 +89,15 @@ func New(cfg Config) *Engine {
 func (c *Config) shed() {
 	c.Machine.Release()
 	debug.FreeOSMemory()
+}
+
+// Follow begins to follow the modules and files that collectors wait for or may
+// lose, until [Engine.Close]. Capabilities are given up before, as that stops
+// what is being attached meanwhile.
+func (e *Engine) Follow() {
+	for _, u := range e.units {
+		u.follow(e.ctx)
+	}
 }
 
 // closePatience is how long Close waits for a reading to end.
@@ -193,7 +208,7 @@ func (e *Engine) Start(ctx context.Context, name string) error {
 		return err
 	}
 	u.start(ctx)
-	u.cfg.shed()
+	e.env.shed()
 	return u.pin()
 }
 

@@ -3,11 +3,9 @@
 package engine_test
 
 import (
-	"log/slog"
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -16,41 +14,6 @@ import (
 )
 
 const needsModules = "it loads and unloads a module"
-
-// lines is what was logged.
-type lines struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lines) Write(text []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(text)
-}
-
-func (l *lines) all() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Collect(strings.Lines(l.text.String()))
-}
-
-// count is how many lines have this message.
-func (l *lines) count(message string) (n int) {
-	for _, line := range l.all() {
-		if strings.Contains(line, `msg="`+message) || strings.Contains(line, "msg="+message) {
-			n++
-		}
-	}
-	return n
-}
-
-// logged makes a configuration log into what is returned.
-func logged(cfg *engine.Config) *lines {
-	log := new(lines)
-	cfg.Logger = slog.New(slog.NewTextHandler(log, nil))
-	return log
-}
 
 // becomes waits until the only collector is in a state.
 func becomes(t *testing.T, e *engine.Engine, want engine.Status) time.Duration {
@@ -72,6 +35,7 @@ func TestModuleComesAfterUs(t *testing.T) {
 	log := logged(&cfg)
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	if s := e.States()[0]; s.Status != engine.Waiting || !s.Status.Well() || !strings.Contains(s.Reason, followed) {
 		t.Fatalf("state %+v, want waiting for %s", s, followed)
 	}
@@ -119,6 +83,7 @@ func TestModuleIsLoadedAnew(t *testing.T) {
 	empty := count(t, os.Getpid())
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	becomes(t, e, engine.Running)
 	makeLinks(t, 1)
 	before := count(t, os.Getpid())
@@ -166,6 +131,7 @@ func TestTwoCollectorsOfAModule(t *testing.T) {
 	log := logged(&cfg)
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	const loads = 5
 	for i := range loads {
 		loadModule(t)

@@ -32,7 +32,7 @@ func links(kinds ...string) collector.Spec {
 	for _, kind := range kinds {
 		name := "links_" + strings.ReplaceAll(kind, ".", "_")
 		ways = append(ways, name)
-		programs[name] = counting(name, kind+"/"+newLink)
+		programs[name] = countProgram(name, kind+"/"+newLink)
 	}
 	return collector.Spec{
 		Name: "links", Help: "Interfaces that were made.",
@@ -56,8 +56,8 @@ func links(kinds ...string) collector.Spec {
 	}
 }
 
-// counting is a program that adds one to the only element of map links.
-func counting(name, section string) *ebpf.ProgramSpec {
+// countProgram is a program that adds one to the only element of map links.
+func countProgram(name, section string) *ebpf.ProgramSpec {
 	kind, function, _ := strings.Cut(section, "/")
 	p := &ebpf.ProgramSpec{
 		Name: name, Type: ebpf.Kprobe, SectionName: section, AttachTo: function, License: "GPL",

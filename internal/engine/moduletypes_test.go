@@ -72,6 +72,7 @@ func TestTypesOfModule(t *testing.T) {
 	}))
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	for range 2 {
 		loadModule(t)
 		becomes(t, e, engine.Running)
@@ -129,7 +130,7 @@ func TestModuleWithoutTypes(t *testing.T) {
 		spec.Load = func() (*ebpf.CollectionSpec, error) {
 			obj, err := load()
 			if err == nil {
-				obj.Programs["first"] = counting("first", "kprobe/"+newLink)
+				obj.Programs["first"] = countProgram("first", "kprobe/"+newLink)
 			}
 			return obj, err
 		}

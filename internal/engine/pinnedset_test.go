@@ -23,7 +23,7 @@ func calls() collector.Spec {
 	return collector.Spec{
 		Name: "calls", Help: "x",
 		Load: func() (*ebpf.CollectionSpec, error) {
-			body := counting("calls", "").Instructions
+			body := countProgram("calls", "").Instructions
 			return &ebpf.CollectionSpec{
 				Programs: map[string]*ebpf.ProgramSpec{"calls": {
 					Name: "calls", Type: ebpf.RawTracepoint, SectionName: "raw_tp/sys_enter", AttachTo: "sys_enter", License: "GPL",

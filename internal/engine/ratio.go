@@ -84,7 +84,7 @@ func (s *session) watchRatios(u *unit) {
 	read, err := u.look()
 	for _, r := range s.ratios {
 		r.end(read, err)
-		if u.cfg.Window == 0 {
+		if u.env.Window == 0 {
 			go u.watch(ctx, s, r)
 		}
 	}

@@ -118,7 +118,7 @@ func (s *selfMetrics) addPrograms(u *unit) {
 				"Time spent in the program while BPF statistics were on.",
 				stats.Runtime.Seconds(), labels...)
 			s.put(metric.Counter, "kernscope_program_recursion_misses_total",
-				"Events the kernel did not show to the program because it interrupted itself (counted since Linux 5.12).",
+				"Events that the kernel did not deliver to the program because the program interrupted itself (counted since Linux 5.12).",
 				float64(stats.RecursionMisses), labels...)
 		}
 	}

@@ -25,13 +25,14 @@ type session struct {
 	losses  *losses
 	ratios  []*ratio
 	stop    context.CancelFunc // ends the windows of the ratios
+	off     map[string]string  // options that do not work here, with the reason
 }
 
 // newSession resolves everything that reading needs, so that a mistake in a spec
 // shows at start and not at the first scrape.
-func newSession(u *unit, plan *attach.Plan, set *attach.Set) (*session, error) {
+func newSession(u *unit, cfg attach.Config, obj *ebpf.CollectionSpec, set *attach.Set) (*session, error) {
 	s := &session{set: set, tables: make(map[string]*table.Table), stop: func() {}}
-	b := &builder{session: s, unit: u, obj: plan.Object(), served: make(map[string]bool)}
+	b := &builder{session: s, unit: u, cfg: cfg, obj: obj, served: make(map[string]bool)}
 	err := b.build()
 	if err != nil {
 		s.closeTables()
@@ -57,6 +58,7 @@ func (s *session) closeTables() {
 type builder struct {
 	session *session
 	unit    *unit
+	cfg     attach.Config
 	obj     *ebpf.CollectionSpec
 	served  map[string]bool // names of metrics that a source serves
 }
@@ -64,7 +66,7 @@ type builder struct {
 func (b *builder) build() error {
 	s, u := b.session, b.unit
 	for _, opened := range s.set.Sources() {
-		src, err := newSource(opened, u.spec.Metrics, u.cfg.Layout)
+		src, err := newSource(opened, u.spec.Metrics, u.env.Layout)
 		if err != nil {
 			return err
 		}
@@ -80,7 +82,7 @@ func (b *builder) build() error {
 	}
 	// Hashes that serve no metric are read for their number of entries.
 	for _, name := range u.maps.Names() {
-		if table.IsHash(u.maps.Get(name).Type()) {
+		if s.set.Uses(name) && table.IsHash(u.maps.Get(name).Type()) {
 			if _, err := b.table(name); err != nil {
 				return err
 			}
@@ -94,23 +96,22 @@ func (b *builder) build() error {
 // add prepares a metric, if the options ask for it and something serves it.
 func (b *builder) add(m collector.Metric) error {
 	s, u := b.session, b.unit
-	cfg := u.attachConfig()
 	switch {
-	case !cfg.Wanted(m.When, m.Unless) || b.served[m.Name]:
+	case !b.cfg.Wanted(m.When, m.Unless) || b.served[m.Name]:
 		return nil
 	case m.Kind == collector.Ratio:
-		s.ratios = append(s.ratios, newRatio(m, u.cfg.Window))
+		s.ratios = append(s.ratios, newRatio(m, u.env.Window))
 		return nil
-	case u.maps.Get(m.Map) == nil && b.isAbsent(m):
+	case !s.set.Uses(m.Map) && b.isAbsent(m):
 		return nil
-	case u.maps.Get(m.Map) == nil:
+	case !s.set.Uses(m.Map):
 		return fmt.Errorf("no program in use fills map %s", m.Map)
 	}
 	t, err := b.table(m.Map)
 	if err != nil {
 		return err
 	}
-	c, err := newColumn(m, t, u.cfg.Layout)
+	c, err := newColumn(m, t, u.env.Layout)
 	if err != nil {
 		return err
 	}
@@ -146,13 +147,7 @@ func (b *builder) table(name string) (*table.Table, error) {
 	if t := b.session.tables[name]; t != nil {
 		return t, nil
 	}
-	spec := collector.Table{Map: name}
-	for _, t := range b.unit.spec.Tables {
-		if t.Map == name {
-			spec = t
-		}
-	}
-	t, err := table.Open(spec, b.obj.Maps[name], b.unit.maps.Get(name))
+	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get(name))
 	if err != nil {
 		return nil, err
 	}

@@ -5,11 +5,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
-	"slices"
 	"sync"
-	"time"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
@@ -19,11 +15,10 @@ import (
 // unit is one collector at work: a state machine that has a [session] while it
 // is attached. Its maps outlive the sessions.
 type unit struct {
-	spec     collector.Spec
-	cfg      *Config
-	status   status
-	flight   flight
-	starting *sync.Mutex // of the engine: one collector is attached at a time
+	spec   collector.Spec
+	env    *environment
+	status status
+	flight flight
 
 	mu      sync.Mutex // what follows serves one at a time
 	values  map[string]collector.Value
@@ -31,16 +26,17 @@ type unit struct {
 	share   *attach.Share
 	session *session      // nil unless it is attached
 	seen    kernel.Module // the module as it was at the last start
+	await   func()        // follows what the collector waits for; nil before that is wanted
 }
 
-func newUnit(spec collector.Spec, cfg *Config, starting *sync.Mutex) *unit {
+func newUnit(spec collector.Spec, env *environment) *unit {
 	u := &unit{
-		spec: spec, cfg: cfg, starting: starting, maps: attach.NewMaps(), share: cfg.Pins.Share(spec.Name),
+		spec: spec, env: env, maps: attach.NewMaps(), share: env.Pins.Share(spec.Name),
 		values: make(map[string]collector.Value),
 	}
-	u.status = status{logger: cfg.Logger.With("collector", spec.Name), state: State{Collector: spec.Name}}
+	u.status = status{logger: env.Logger.With("collector", spec.Name), state: State{Collector: spec.Name}}
 	for _, o := range spec.Options {
-		if v, ok := cfg.Options[spec.Name+"."+o.Name]; ok {
+		if v, ok := env.Options[spec.Name+"."+o.Name]; ok {
 			u.values[o.Name] = v
 		}
 	}
@@ -79,234 +75,6 @@ func (u *unit) end() {
 		u.session.close()
 		u.session = nil
 	}
-}
-
-// begin makes a session and returns the state that the collector is in then.
-func (u *unit) begin(ctx context.Context) State {
-	// Decoding the kernel's types for several objects at once crashed on Linux
-	// 7.3 (cilium/ebpf 0.22).
-	u.starting.Lock()
-	defer u.starting.Unlock()
-	if u.spec.Module != nil {
-		u.seen = u.cfg.Machine.Module(u.spec.Module.Name)
-		if !u.seen.Live {
-			return State{Status: Waiting, Reason: fmt.Sprintf("module %s is not loaded", u.spec.Module.Name)}
-		}
-	}
-	counted := !u.maps.Created().IsZero()
-	var state State
-	err := u.privileged(func() error {
-		return attach.Safely(func() error {
-			state = u.build(ctx)
-			return state.refused
-		})
-	})
-	switch {
-	case err == nil:
-	case state.refused == nil:
-		state = stateOf(attach.Explain("attaching", err))
-	case state.Reason != err.Error(): // it also says what the process gave up
-		state.Reason, state.Remedy = err.Error(), "restart kernscope, and let it hold these capabilities"
-	}
-	if state.Status != Running {
-		u.end()
-		if !counted {
-			u.maps.Close()
-		}
-	}
-	return state
-}
-
-// privileged runs f with the capabilities that attaching takes.
-func (u *unit) privileged(f func() error) error {
-	if u.cfg.Privileged == nil {
-		return f()
-	}
-	return u.cfg.Privileged(capabilities(u.spec), f)
-}
-
-func (u *unit) build(ctx context.Context) State {
-	if !u.maps.Created().IsZero() {
-		// Early, since the kernel detaches some milliseconds later.
-		if err := u.share.Detach(); err != nil {
-			return stateOf(attach.Explain("detaching what is pinned", err))
-		}
-	}
-	plan, problem := attach.NewPlan(ctx, u.attachConfig())
-	if problem != nil {
-		return u.unattached(plan, problem)
-	}
-	set := u.share.Adopt(plan, u.maps)
-	if set == nil {
-		if set, problem = plan.Attach(ctx, u.maps); problem != nil {
-			return u.unattached(plan, problem)
-		}
-	}
-	session, err := newSession(u, plan, set)
-	if err != nil {
-		set.Close()
-		return u.unattached(plan, attach.Explain("preparing to read", err))
-	}
-	u.session = session
-	session.watchRatios(u)
-	return State{
-		Status: Running, Adopted: u.maps.Adopted(), Hooks: set.Hooks, Absent: set.Absent,
-		attached: !set.Adopted(),
-	}
-}
-
-// unattached is the state with a problem, of a plan that came as far as it did.
-func (u *unit) unattached(plan *attach.Plan, problem *attach.Problem) State {
-	state := stateOf(problem)
-	if plan != nil {
-		state.Hooks, state.Absent = plan.States()
-	}
-	return state
-}
-
-func (u *unit) attachConfig() attach.Config {
-	return attach.Config{
-		Spec: u.spec, Values: u.values, Unit: u.cfg.Layout.Unit(), Machine: u.cfg.Machine, Pinned: u.share != nil,
-	}
-}
-
-// set sets an option.
-func (u *unit) set(ctx context.Context, name string, value collector.Value) error {
-	at := slices.IndexFunc(u.spec.Options, func(o collector.Option) bool { return o.Name == name })
-	if at < 0 {
-		return fmt.Errorf("%s has no option %q", u.spec.Name, name)
-	}
-	option := u.spec.Options[at]
-	if err := option.Check(value); err != nil {
-		return err
-	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	before, had := u.values[name]
-	u.values[name] = value
-	back := func() {
-		delete(u.values, name)
-		if had {
-			u.values[name] = before
-		}
-	}
-	switch {
-	case u.session == nil:
-		return nil
-	case option.Live:
-		err := u.session.set.SetOption(name, value)
-		if err != nil {
-			back()
-		}
-		return err
-	}
-	u.end()
-	defer u.cfg.shed()
-	state := u.begin(ctx)
-	if state.Status != Running {
-		back()
-		u.status.settle(u.begin(ctx))
-		return errors.Join(
-			fmt.Errorf("%s with %s=%v is %s: %s", u.spec.Name, name, value, state.Status, state.Reason),
-			u.renewPins(),
-		)
-	}
-	u.status.settle(state)
-	return u.renewPins()
-}
-
-// retryEvery is how often a collector that waits for a file looks for it.
-const retryEvery = time.Second
-
-// follow starts to follow what the collector waits for, or may lose, until ctx
-// ends.
-func (u *unit) follow(ctx context.Context) {
-	switch {
-	case u.spec.Module != nil:
-		go u.followModule(ctx)
-	case u.hasSource():
-		go u.followFile(ctx)
-	}
-}
-
-// hasSource reports whether the collector waits where a source is not there.
-func (u *unit) hasSource() bool {
-	return slices.ContainsFunc(u.spec.Hooks, func(h collector.Hook) bool {
-		only := !slices.ContainsFunc(h.Ways, func(w collector.Way) bool { return w.Source == nil })
-		return only && !h.Optional
-	})
-}
-
-func (u *unit) followModule(ctx context.Context) {
-	for {
-		u.mu.Lock()
-		seen := u.seen
-		u.mu.Unlock()
-		now, err := u.cfg.Machine.NextModule(ctx, seen)
-		if err != nil {
-			return
-		}
-		u.moved(ctx, now)
-	}
-}
-
-// moved takes in that the module is another than it was. What is attached to a
-// module that is gone counts nothing any more, and nothing says so.
-func (u *unit) moved(ctx context.Context, now kernel.Module) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.status.get().Status == Stopped || ctx.Err() != nil {
-		u.seen = now
-		return
-	}
-	u.end()
-	state := u.begin(ctx)
-	// A module that goes and comes shows as coming in between.
-	if before := u.status.get(); state.Status != Waiting || before.Status != Waiting {
-		u.status.settle(state)
-	}
-	if err := u.renewPins(); err != nil {
-		u.status.logger.Warn("Pins could not be renewed", "err", err)
-	}
-	u.cfg.shed()
-}
-
-func (u *unit) followFile(ctx context.Context) {
-	ticks := time.NewTicker(retryEvery)
-	defer ticks.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
-		}
-		if u.status.get().Status == Waiting {
-			u.retry(ctx)
-		}
-	}
-}
-
-// retry tries to start a collector that waits.
-func (u *unit) retry(ctx context.Context) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.session != nil || ctx.Err() != nil {
-		return
-	}
-	if state := u.begin(ctx); state.Status != Waiting {
-		u.status.settle(state)
-		u.cfg.shed()
-	}
-}
-
-// lose ends the session of a collector whose source is not there any more.
-func (u *unit) lose(err error) bool {
-	if !errors.Is(err, fs.ErrNotExist) || !u.hasSource() {
-		return false
-	}
-	u.end()
-	u.status.settle(State{Status: Waiting, Reason: err.Error()})
-	return true
 }
 
 // pin leaves the collector in its share of the pins.

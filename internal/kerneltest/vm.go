@@ -24,18 +24,12 @@ func VM(t testing.TB, why string) {
 	}
 }
 
-// Tool fails the test, naming Debian's package, if a command is missing.
-func Tool(t testing.TB, name, debian string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: apt-get install %s", name, debian)
-	}
-}
-
-// Command runs a command and returns what it wrote to its standard output. The
-// test fails with all that it wrote if it does. It may be used in clean-ups.
+// Command runs a command of the list of tools and returns what it wrote to its
+// standard output. The test fails with all that it wrote if it does. It may be
+// used in clean-ups.
 func Command(t testing.TB, name string, args ...string) string {
 	t.Helper()
+	Tool(t, name)
 	var stdout, stderr strings.Builder
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -34,6 +34,10 @@ type systemdData struct {
 	Flags      []string
 }
 
+func hasSockets(needs []collector.Need) bool {
+	return slices.ContainsFunc(needs, func(n collector.Need) bool { return len(n.Sockets) > 0 })
+}
+
 func hasDevices(needs []collector.Need) bool {
 	return slices.ContainsFunc(needs, func(n collector.Need) bool { return len(n.Devices) > 0 })
 }
@@ -51,7 +55,7 @@ func hasNamespaces(needs []collector.Need) bool {
 // name, port or need that systemd would not take is an error.
 func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error) {
 	t, err := template.New("systemd").Funcs(template.FuncMap{
-		"hasDevices": hasDevices, "hasNamespaces": hasNamespaces,
+		"hasSockets": hasSockets, "hasDevices": hasDevices, "hasNamespaces": hasNamespaces,
 	}).Parse(systemdTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the template of units: %w", err)

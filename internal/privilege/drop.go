@@ -113,13 +113,6 @@ func (h *Holder) Drop(p Plan) (Outcome, error) {
 	return out, nil
 }
 
-// Drop gives up every capability but those in keep and what works needs, as
-// [Holder.Drop] does.
-func Drop(keep []string, works func() error) ([]Kept, error) {
-	out, err := new(Holder).Drop(Plan{Keep: keep, Works: works})
-	return out.Kept, err
-}
-
 // require finds the capability, if any, that works needs beyond those asked
 // for. It leaves the permitted set as it was.
 func require(held, asked []cap.Value, works func() error) ([]cap.Value, error) {

@@ -5,7 +5,6 @@ package table
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 
 	"github.com/cilium/ebpf"
@@ -14,30 +13,53 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-// reserve creates the overflow rows, unless they are there, and returns their
-// keys. Rows of owners have one more for each, of no owner.
-func reserve(spec *collector.Overflow, def *ebpf.MapSpec, rows *raw, owners *owned) (map[string]bool, error) {
-	if spec == nil {
+// Reserve creates the overflow rows of a new map, of this definition. It must be
+// called before a program runs that may fill the map. Open takes them as given.
+func Reserve(spec collector.Table, def *ebpf.MapSpec, m *ebpf.Map) error {
+	keys, err := overflowRows(spec, def)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", spec.Map, err)
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	rows, err := newRaw(m)
+	if err != nil {
+		return fmt.Errorf("map %s: %w", spec.Map, err)
+	}
+	zero := rows.zero()
+	for key := range keys {
+		if err := m.Update([]byte(key), zero, ebpf.UpdateNoExist); err != nil {
+			return fmt.Errorf("map %s: reserving an overflow row: %w", spec.Map, err)
+		}
+	}
+	return nil
+}
+
+// overflowRows returns the keys of the overflow rows. Rows of owners have one
+// more for each, of no owner.
+func overflowRows(spec collector.Table, def *ebpf.MapSpec) (map[string]bool, error) {
+	if spec.Overflow == nil {
 		return nil, nil
 	}
-	keys, err := overflowKeys(spec.Each, def)
+	keys, err := overflowKeys(spec.Overflow.Each, def)
 	if err != nil {
 		return nil, err
 	}
-	if owners != nil {
+	if spec.Owners != nil {
+		owner, err := Find(def.Key, spec.Owners.Field)
+		if err != nil {
+			return nil, err
+		}
 		for _, key := range keys { // those so far
-			keys = append(keys, owners.owner.ownerless(bytes.Clone(key)))
+			keys = append(keys, owner.ownerless(bytes.Clone(key)))
 		}
 	}
-	zero := rows.zero()
-	reserved := make(map[string]bool, len(keys))
+	rows := make(map[string]bool, len(keys))
 	for _, key := range keys {
-		reserved[string(key)] = true
-		if err := rows.m.Update(key, zero, ebpf.UpdateNoExist); err != nil && !errors.Is(err, ebpf.ErrKeyExist) {
-			return nil, fmt.Errorf("reserving an overflow row: %w", err)
-		}
+		rows[string(key)] = true
 	}
-	return reserved, nil
+	return rows, nil
 }
 
 func overflowKeys(each string, def *ebpf.MapSpec) ([][]byte, error) {

@@ -55,7 +55,7 @@ func newTenancy(t *testing.T, size uint32, owners label.Owners) *tenancy {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	table, err := Open(collector.Table{
+	spec := collector.Table{
 		Map: "rows", Overflow: &collector.Overflow{Each: "side", Loss: "map_full"},
 		Owners: &collector.Owners{Field: "owner", As: func() label.Owners { return owners }},
 		Labels: []collector.Label{
@@ -63,7 +63,11 @@ func newTenancy(t *testing.T, size uint32, owners label.Owners) *tenancy {
 			{Name: "side", Field: "side"},
 			{Name: "owner", Field: "owner"},
 		},
-	}, def, m)
+	}
+	if err := Reserve(spec, def, m); err != nil {
+		t.Fatal(err)
+	}
+	table, err := Open(spec, def, m)
 	if err != nil {
 		t.Fatal(err)
 	}

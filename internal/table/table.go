@@ -47,8 +47,8 @@ type Table struct {
 	labels   []labelDecoder
 }
 
-// Open prepares to read a map, of this definition, and reserves its overflow
-// rows, unless they are there. A mistake in the spec is an error.
+// Open prepares to read a map, of this definition. A mistake in the spec is an
+// error.
 func Open(spec collector.Table, def *ebpf.MapSpec, m *ebpf.Map) (*Table, error) {
 	t, err := open(spec, def, m)
 	if err != nil {
@@ -68,7 +68,7 @@ func open(spec collector.Table, def *ebpf.MapSpec, m *ebpf.Map) (*Table, error) 
 			return nil, fmt.Errorf("owners: %w", err)
 		}
 	}
-	if t.overflow, err = reserve(spec.Overflow, def, rows, t.owners); err != nil {
+	if t.overflow, err = overflowRows(spec, def); err != nil {
 		t.Close()
 		return nil, err
 	}

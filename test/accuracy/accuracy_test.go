@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -76,7 +77,7 @@ func TestCollectAndRender(t *testing.T) {
 		{"the matrix is never busy", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "nothing explains"},
 		{"kernel missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on kernel 6.1"},
 		{"kernel unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `kernel "4.4"`},
-		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "no collector's metric: wait"},
+		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "metrics that no collector serves: wait"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var text string
@@ -110,16 +111,18 @@ func TestSameRows(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		records []kerneltest.Record
+		tested  []string
 		want    string // in the error; "" is none
 	}{
-		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, ""},
-		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, "the clock, 6.1: recorded, but not on the page"},
-		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, ""},
-		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, "fio, 6.1: on the page, but not recorded"},
+		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, []string{"disk"}, ""},
+		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, nil, "the clock, 6.1: recorded, but not on the page"},
+		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, []string{"disk"}, ""},
+		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"disk"}, "fio, 6.1: on the page, but not recorded"},
+		{"not its turn", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"net"}, "anew:\n`wait_microseconds`, waiting, the clock, 6.1: recorded, but not on the page"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fresh, r := render(tt.records...)
-			err := sameRows(old, fresh, r)
+			err := sameRows(old, fresh, r, tt.tested)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -127,8 +130,22 @@ func TestSameRows(t *testing.T) {
 	}
 }
 
-// elsewhere are the collectors that the page does not have, with the reason.
-var elsewhere = map[string]string{}
+func TestReadTested(t *testing.T) {
+	dir := t.TempDir()
+	const path = "\tgithub.com/kernscope/kernscope/collector/"
+	list := "6.1" + path + "disk\n6.1" + path + "tcpretransmit\n6.12" + path + "tcpretransmit\n6.12" + path + "diskio\n"
+	if err := os.WriteFile(filepath.Join(dir, "tested"), []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	specs := append(specs, collector.Spec{Name: "tcp-retransmit"})
+	got, err := readTested(dir, []string{"6.1", "6.12"}, specs)
+	if want := []string{"tcp-retransmit"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, want %v: %v", got, want, err)
+	}
+	if _, err := readTested(t.TempDir(), []string{"6.1"}, specs); err == nil {
+		t.Error("no error without a list")
+	}
+}
 
 // TestEveryMetricIsCompared finds metrics that the committed page compares with
 // nothing on some kernel of the matrix.
@@ -141,24 +158,21 @@ func TestEveryMetricIsCompared(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var compared []string // "metric kernel"
-	for c := range cells(string(text)) {
-		metric, rest, _ := strings.Cut(strings.TrimPrefix(c, "`"), "`, ")
-		compared = append(compared, metric+" "+rest[strings.LastIndex(rest, ", ")+2:])
+	for _, complaint := range uncompared(string(text), onPage(string(text), builtin.Collectors()), kernels) {
+		t.Error(complaint)
 	}
-	for _, spec := range builtin.Collectors() {
-		if elsewhere[spec.Name] != "" {
-			continue
-		}
-		for _, m := range spec.Metrics {
-			for _, k := range kernels {
-				if !slices.ContainsFunc(compared, func(c string) bool {
-					metric, kernel, _ := strings.Cut(c, " ")
-					return is(m, metric) && kernel == k
-				}) {
-					t.Errorf("%s: no test compares %s on kernel %s", spec.Name, m.Name, k)
-				}
-			}
-		}
+}
+
+func TestUncompared(t *testing.T) {
+	const text = "\n## disk\n\n| metric | workload | source | 5.10 | 6.1 | native |\n|---|---|---|---:|---:|---:|\n" +
+		"| `reads_total` | reading | fio | 7 | 7 | 7 |\n| `wait_microseconds` | waiting | the clock | – | 7 | 7 |\n"
+	all := append(slices.Clone(specs), collector.Spec{Name: "tape", Metrics: []collector.Metric{{Name: "rewinds_total", Kind: collector.Counter}}})
+	if got := onPage(text, all); len(got) != 1 || got[0].Name != "disk" {
+		t.Errorf("on the page: %+v", got)
+	}
+	got := uncompared(text, all, []string{"5.10", "6.1"})
+	want := []string{"compares wait with nothing on kernel 5.10", "compares rewinds_total with nothing on kernel 5.10", "compares rewinds_total with nothing on kernel 6.1"}
+	if !slices.EqualFunc(got, want, strings.Contains) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
@@ -60,6 +61,25 @@ func readRecords(dir string) (records []kerneltest.Record, err error) {
 		}
 	}
 	return records, nil
+}
+
+// readTested returns the names of the collectors that the matrix tested on
+// every kernel, from its list of kernels and import paths.
+func readTested(dir string, kernels []string, specs []collector.Spec) (names []string, err error) {
+	text, err := os.ReadFile(filepath.Join(dir, "tested"))
+	if err != nil {
+		return nil, fmt.Errorf("reading what was tested: %w", err)
+	}
+	lines := strings.Split(string(text), "\n")
+	for _, spec := range specs {
+		folder := strings.ReplaceAll(spec.Name, "-", "")
+		if !slices.ContainsFunc(kernels, func(kernel string) bool {
+			return !slices.Contains(lines, kernel+"\tgithub.com/kernscope/kernscope/collector/"+folder)
+		}) {
+			names = append(names, spec.Name)
+		}
+	}
+	return names, nil
 }
 
 // results are a run's records in order.

@@ -36,7 +36,7 @@ missing_packages() {
 	while read -r tool package; do
 		[[ $# == 0 || " $* " == *" $tool "* ]] || continue
 		has_tool "$tool" || echo "$package"
-	done < <(rows tools) | sort -u
+	done < <(rows tools && rows ../../internal/kerneltest/tools) | sort -u
 }
 
 # has_tool TOOL takes a path as well.
