@@ -81,14 +81,8 @@ func New(cfg Config) *Engine {
 			e.witness, _ = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})
 		}
 	}
-	cfg.shed()
+	e.env.shed()
 	return e
-}
-
-// shed frees what only attaching needed: the kernel's type information.
-func (c *Config) shed() {
-	c.Machine.Release()
-	debug.FreeOSMemory()
 }
 
 // Follow begins to follow the modules and files that collectors wait for or may
@@ -98,6 +92,12 @@ func (e *Engine) Follow() {
 	for _, u := range e.units {
 		u.follow(e.ctx)
 	}
+}
+
+// shed frees what only attaching needed: the kernel's type information.
+func (e *environment) shed() {
+	e.Machine.Release()
+	debug.FreeOSMemory()
 }
 
 // closePatience is how long Close waits for a reading to end.
