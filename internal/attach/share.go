@@ -174,7 +174,7 @@ func (s *Share) Detach() error {
 	}
 	dir := filepath.Join(s.in.dir, s.collector)
 	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a user may have removed all
 		return fmt.Errorf("listing pins: %w", err)
 	}
 	for _, e := range entries {
@@ -187,7 +187,7 @@ func (s *Share) Detach() error {
 				return fmt.Errorf("listing pins: %w", err)
 			}
 			for _, pin := range pins {
-				if err := os.Remove(pin); err != nil {
+				if err := os.Remove(pin); err != nil && !errors.Is(err, fs.ErrNotExist) {
 					return fmt.Errorf("removing a pin: %w", err)
 				}
 			}

@@ -208,7 +208,7 @@ func (e *Engine) Start(ctx context.Context, name string) error {
 		return err
 	}
 	u.start(ctx)
-	u.env.shed()
+	e.env.shed()
 	return u.pin()
 }
 

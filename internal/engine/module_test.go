@@ -35,6 +35,7 @@ func TestModuleComesAfterUs(t *testing.T) {
 	log := logged(&cfg)
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	if s := e.States()[0]; s.Status != engine.Waiting || !s.Status.Well() || !strings.Contains(s.Reason, followed) {
 		t.Fatalf("state %+v, want waiting for %s", s, followed)
 	}
@@ -82,6 +83,7 @@ func TestModuleIsLoadedAnew(t *testing.T) {
 	empty := count(t, os.Getpid())
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	becomes(t, e, engine.Running)
 	makeLinks(t, 1)
 	before := count(t, os.Getpid())
@@ -129,6 +131,7 @@ func TestTwoCollectorsOfAModule(t *testing.T) {
 	log := logged(&cfg)
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	const loads = 5
 	for i := range loads {
 		loadModule(t)

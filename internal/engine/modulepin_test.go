@@ -41,6 +41,7 @@ func TestPinnedModuleIsLoadedAnew(t *testing.T) {
 	cfg := pinned(t, dir, links("kprobe"))
 	log := logged(&cfg)
 	leave(t, cfg, func(e *engine.Engine) {
+		e.Follow()
 		if len(adopted(e)) != 1 {
 			t.Fatalf("not adopted: %+v", e.States()[0])
 		}
@@ -85,6 +86,7 @@ func TestPinnedModuleIsLoadedAnew(t *testing.T) {
 	}
 	cfg = pinned(t, dir, links("kprobe"))
 	leave(t, cfg, func(e *engine.Engine) {
+		e.Follow()
 		becomes(t, e, engine.Waiting)
 		if err := e.Pin(); err != nil {
 			t.Fatal(err)
@@ -113,6 +115,7 @@ func testUnpinnable(t *testing.T) {
 	cfg := pinned(t, filepath.Join(kerneltest.BPFFS(t), "kernscope"), links("kprobe"))
 	log := logged(&cfg)
 	leave(t, cfg, func(e *engine.Engine) {
+		e.Follow()
 		if err := e.Pin(); err != nil {
 			t.Fatal(err)
 		}

@@ -76,7 +76,7 @@ func TestServiceFollowsModule(t *testing.T) {
 			}
 			pid := s.process.Process.Pid
 			var before inKernel
-			for i := range 10 {
+			for i := range 4 {
 				loadModule(t)
 				s.becomes(engine.Running)
 				makeLinks(t, 3)

@@ -72,6 +72,7 @@ func TestTypesOfModule(t *testing.T) {
 	}))
 	e := engine.New(cfg)
 	defer e.Close()
+	e.Follow()
 	for range 2 {
 		loadModule(t)
 		becomes(t, e, engine.Running)

@@ -3,6 +3,7 @@
 package engine_test
 
 import (
+	"os"
 	"path/filepath"
 	"sync/atomic"
 	"testing"
@@ -106,4 +107,16 @@ func TestPinnedCollectorIsAttachedAnew(t *testing.T) {
 		t.Errorf("counted %d calls, %d before it was stopped and 1 after it was started", got, counted)
 	}
 	below(t, dir)
+
+	// A user removes all pins while the collector runs.
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Set(t.Context(), "calls", "nothing", false); err != nil {
+		t.Error(err)
+	}
+	call()
+	if got := made(t, e); got != counted+2 {
+		t.Errorf("counted %d calls after the pins were removed, want %d", got, counted+2)
+	}
 }

@@ -91,6 +91,7 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
+	e.Follow()
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		r := serviceReport{State: e.States()[0], Left: left}
 		families, err := e.Families(context.Background(), nil)

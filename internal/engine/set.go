@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -53,8 +54,9 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 		state = u.begin(ctx)
 	}
 	u.status.settle(state)
+	err := u.renewPins()
 	if refused != "" {
-		return fmt.Errorf("setting %s of %s to %v: %s", name, u.spec.Name, value, refused)
+		err = errors.Join(fmt.Errorf("setting %s of %s to %v: %s", name, u.spec.Name, value, refused), err)
 	}
-	return u.renewPins()
+	return err
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -175,8 +176,12 @@ func refusedAttach(how string, err error) Finding {
 			"sysctl kernel.perf_event_paranoid=2, or run as root, or grant CAP_SYS_ADMIN").denied()
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		// The library's hint at MEMLOCK would mislead: other programs load.
-		return no(fmt.Sprintf("this kernel does not permit to attach programs to functions (%s)", how),
-			"run as root, or grant CAP_BPF and CAP_PERFMON").denied()
+		reason := fmt.Sprintf("this kernel does not permit to attach programs to functions (%s)", how)
+		if missing := missingCapabilities(); len(missing) > 0 {
+			return no(fmt.Sprintf("%s: the process lacks %s", reason, strings.Join(missing, " and ")),
+				"run as root, or grant CAP_BPF and CAP_PERFMON").denied()
+		}
+		return no(reason, "").passing()
 	}
 	for _, passing := range []error{unix.EAGAIN, unix.EBUSY, unix.EINTR, unix.ENOMEM} {
 		if errors.Is(err, passing) {

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"os"
 	"strings"
@@ -68,10 +69,17 @@ func (m *Machine) symbolsOf(module Module) (map[string]*symbol, error) {
 	return symbols, nil
 }
 
+// namesake is a function that the module in question does not have: a hash of
+// its name, and the owner's number.
+type namesake struct {
+	hash  uint64
+	owner int
+}
+
 // readSymbols returns the functions of a module from a list of the kernel's
-// symbols, by name. It reads the list twice, rather than to keep it: most of it
-// is the kernel's own, and comes first.
-func readSymbols(list io.ReadSeeker, module string) (map[string]*symbol, error) {
+// symbols, by name. The list is slow to make, so it is read once; as most of it is
+// the kernel's own, and comes first, only hashes are kept of the other names.
+func readSymbols(list io.Reader, module string) (map[string]*symbol, error) {
 	symbols := make(map[string]*symbol)
 	of := func(name []byte) *symbol {
 		s := symbols[string(name)]
@@ -81,8 +89,15 @@ func readSymbols(list io.ReadSeeker, module string) (map[string]*symbol, error) 
 		}
 		return s
 	}
+	seed := maphash.MakeSeed()
+	var others []namesake
+	var owners []string
 	err := eachFunction(list, func(name, owner []byte) {
 		if string(owner) != module {
+			if len(owners) == 0 || owners[len(owners)-1] != string(owner) {
+				owners = append(owners, string(owner))
+			}
+			others = append(others, namesake{maphash.Bytes(seed, name), len(owners) - 1})
 			return
 		}
 		base, suffix, made := bytes.Cut(name, []byte{'.'})
@@ -96,17 +111,15 @@ func readSymbols(list io.ReadSeeker, module string) (map[string]*symbol, error) 
 			s.variants = append(s.variants, string(name))
 		}
 	})
-	if err != nil {
-		return nil, err
+	hashes := make(map[uint64]*symbol, len(symbols))
+	for name, s := range symbols {
+		hashes[maphash.String(seed, name)] = s
 	}
-	if _, err := list.Seek(0, io.SeekStart); err != nil {
-		return nil, err
-	}
-	err = eachFunction(list, func(name, owner []byte) {
-		if s := symbols[string(name)]; s != nil && string(owner) != module {
-			s.others = append(s.others, string(owner))
+	for _, o := range others {
+		if s := hashes[o.hash]; s != nil {
+			s.others = append(s.others, owners[o.owner])
 		}
-	})
+	}
 	return symbols, err
 }
 
