@@ -12,6 +12,34 @@ import (
 
 //go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" cachestat cachestat.bpf.c -- -I../../bpf
 
+// How a system call says what it reads: the constants of call.bpf.h.
+const (
+	atFiles = 1 + iota
+	atArg
+	atArgOrFiles
+	atPointer
+	atPointer32
+	many   = 0x08
+	second = 0x10
+	flags  = 0x20
+)
+
+func calls() map[string]uint8 {
+	return map[string]uint8{
+		"read": atFiles, "readv": atFiles,
+		"pread64": atArg, "preadv": atArgOrFiles, "preadv2": atArgOrFiles | flags,
+		"splice": atPointer, "copy_file_range": atPointer | many, "sendfile": atPointer | many | second,
+	}
+}
+
+// compatCalls are those of 32-bit programs, whose sendfile has a 32-bit offset.
+func compatCalls() map[string]uint8 {
+	list := calls()
+	list["sendfile64"] = list["sendfile"]
+	list["sendfile"] = atPointer32 | many | second
+	return list
+}
+
 // Spec describes the collector.
 func Spec() collector.Spec {
 	const hits, misses = "ebpf_page_cache_hits_total", "ebpf_page_cache_misses_total"
@@ -37,6 +65,10 @@ func Spec() collector.Spec {
 			{Name: "read start", Programs: []string{"cachestat_read_start"}, For: "cachestat_read_end"},
 			{Name: "read start", Programs: []string{"cachestat_read_start_old"}, For: "cachestat_read_end_old"},
 			{Name: "task exit", Programs: []string{"cachestat_task_exit"}, For: "cachestat_get_pages"},
+		},
+		Tables: []collector.SyscallTable{
+			{Variable: "cfg_native", Values: calls()},
+			{Variable: "cfg_compat", Values: compatCalls(), Compat: true},
 		},
 		Metrics: []collector.Metric{
 			counter(hits, "hits", "Pages that buffered reads found in the page cache."),
