@@ -73,6 +73,10 @@ func TestCollectAndRender(t *testing.T) {
 		{"two tests", []kerneltest.Record{record(reads, "6.1", nil), record(reads, "6.1", func(r *kerneltest.Record) { r.Test = "TestOther" })}, "both record"},
 		{"busy machine", []kerneltest.Record{record(reads, "6.1", nil),
 			record(reads, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "| 7 | not compared <sup>1</sup> |\n\n1. Busy.\n"},
+		{"a test that was not conclusive", []kerneltest.Record{record(reads, "6.1", nil),
+			record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "| 7 | not compared <sup>1</sup> |\n\n1. Busy.\n"},
+		{"another test that was not conclusive", []kerneltest.Record{record(reads, "6.1", nil),
+			record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why, r.Test = false, "Busy.", "TestOther" })}, "| 7 | – |\n"},
 		{"the matrix is never busy", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "nothing explains"},
 		{"kernel missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on kernel 6.1"},
 		{"kernel unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `kernel "4.4"`},
@@ -114,6 +118,7 @@ func TestSameRows(t *testing.T) {
 	}{
 		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, ""},
 		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, "the clock, 6.1: recorded, but not on the page"},
+		{"not conclusive", []kerneltest.Record{record(reads, "6.1", nil), record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, ""},
 		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, ""},
 		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, "fio, 6.1: on the page, but not recorded"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,6 +68,8 @@ type results struct {
 	kernels  []string          // the columns
 	releases map[string]string // by kernel, of those that recorded something
 	cells    map[kerneltest.Row]map[string]kerneltest.Record
+	// disturbed are the records that say that a test was not conclusive.
+	disturbed []kerneltest.Record
 }
 
 // collect puts records into rows and columns. Of several of one cell the last
@@ -82,6 +85,10 @@ func collect(records []kerneltest.Record, matrix []string) (results, error) {
 			return r, fmt.Errorf("records of a kernel %q, which the matrix does not have", record.Kernel)
 		}
 		r.releases[record.Kernel] = record.Release
+		if record.Row == (kerneltest.Row{}) {
+			r.disturbed = append(r.disturbed, record)
+			continue
+		}
 		row := r.cells[record.Row]
 		if row == nil {
 			row = make(map[string]kerneltest.Record)
@@ -92,6 +99,7 @@ func collect(records []kerneltest.Record, matrix []string) (results, error) {
 		}
 		row[record.Kernel] = record
 	}
+	r.fill()
 	var errs []error
 	for _, k := range matrix {
 		if r.releases[k] == "" {
@@ -107,6 +115,20 @@ func collect(records []kerneltest.Record, matrix []string) (results, error) {
 		}
 	}
 	return r, errors.Join(errs...)
+}
+
+// fill says of the rows that a disturbed test has not recorded that they were
+// not compared. Which rows a test has, the other machines say.
+func (r results) fill() {
+	for _, d := range r.disturbed {
+		for row, cells := range r.cells {
+			_, recorded := cells[d.Kernel]
+			if !recorded && slices.ContainsFunc(slices.Collect(maps.Values(cells)), func(c kerneltest.Record) bool { return c.Test == d.Test }) {
+				d.Row = row
+				cells[d.Kernel] = d
+			}
+		}
+	}
 }
 
 func exact(r kerneltest.Record) bool {
