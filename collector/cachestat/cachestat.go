@@ -24,7 +24,7 @@ const (
 	flags  = 0x20
 )
 
-func calls() map[string]uint8 {
+func nativeCalls() map[string]uint8 {
 	return map[string]uint8{
 		"read": atFiles, "readv": atFiles,
 		"pread64": atArg, "preadv": atArgOrFiles, "preadv2": atArgOrFiles | flags,
@@ -34,7 +34,7 @@ func calls() map[string]uint8 {
 
 // compatCalls are those of 32-bit programs, whose sendfile has a 32-bit offset.
 func compatCalls() map[string]uint8 {
-	list := calls()
+	list := nativeCalls()
 	list["sendfile64"] = list["sendfile"]
 	list["sendfile"] = atPointer32 | many | second
 	return list
@@ -67,7 +67,7 @@ func Spec() collector.Spec {
 			{Name: "task exit", Programs: []string{"cachestat_task_exit"}, For: "cachestat_get_pages"},
 		},
 		Tables: []collector.SyscallTable{
-			{Variable: "cfg_native", Values: calls()},
+			{Variable: "cfg_native", Values: nativeCalls()},
 			{Variable: "cfg_compat", Values: compatCalls(), Compat: true},
 		},
 		Metrics: []collector.Metric{

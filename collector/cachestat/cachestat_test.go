@@ -387,7 +387,7 @@ func (s *step) count(e *engine.Engine, f, other *file) (got, want counts) {
 	return got, want
 }
 
-func read(t *testing.T, e *engine.Engine) counts {
+func read(t testing.TB, e *engine.Engine) counts {
 	t.Helper()
 	n := kerneltest.Read(t, e)
 	value := func(what string) int { return int(n.Value("ebpf_page_cache_" + what + "_total")) }

@@ -25,7 +25,7 @@ var pageSize = os.Getpagesize()
 // file is a file whose pages are cached or not as the test says.
 type file struct {
 	*os.File
-	t *testing.T
+	t testing.TB
 }
 
 // newFile makes a file of so many pages on the disk, none of them cached.
@@ -130,23 +130,37 @@ var filesystems = []filesystem{
 	{"btrfs", []string{"mkfs.btrfs", "-q"}, []string{"7.x"}, []string{"cold, reads of 65536 bytes", "warm, reads of 65536 bytes"}},
 }
 
-// dir is a folder there: the test's own if that is on a disk, else one on a loop
-// device whose file is in memory, since one on a disk would be cached as well.
+// dir is a folder there, on a loop device whose file is in memory: one on a disk
+// would be cached as well. Nobody else uses the file system.
 func (fs filesystem) dir(t *testing.T) string {
 	t.Helper()
+	dir := inMemory(t)
+	image := filepath.Join(dir, "image")
+	run(t, "truncate", "-s", imageSize, image)
+	return fs.mount(t, dir, image)
+}
+
+// gated is the same, on a disk whose reads the test can hold.
+func (fs filesystem) gated(t *testing.T) (string, *gate) {
+	t.Helper()
+	dir := inMemory(t)
+	g, image := newGate(t, dir)
+	return fs.mount(t, dir, image), g
+}
+
+const imageSize = "512M"
+
+func inMemory(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
-	var here unix.Statfs_t
-	if err := unix.Statfs(dir, &here); err != nil {
-		t.Fatal(err)
-	}
-	if fs.name == "ext4" && here.Type == unix.EXT4_SUPER_MAGIC {
-		return dir
-	}
-	if here.Type != unix.TMPFS_MAGIC {
-		mount(t, dir, "-t", "tmpfs", "tmpfs")
-	}
-	image, root := filepath.Join(dir, "image"), filepath.Join(dir, "root")
-	run(t, "truncate", "-s", "512M", image)
+	mount(t, dir, "-t", "tmpfs", "tmpfs")
+	return dir
+}
+
+// mount makes the file system in the image and mounts it in a folder of dir.
+func (fs filesystem) mount(t *testing.T, dir, image string) string {
+	t.Helper()
+	root := filepath.Join(dir, "root")
 	run(t, append(fs.mkfs, image)...)
 	run(t, "mkdir", root)
 	for _, module := range []string{"loop", fs.name} {
@@ -159,7 +173,7 @@ func (fs filesystem) dir(t *testing.T) string {
 func mount(t *testing.T, at string, what ...string) {
 	t.Helper()
 	run(t, append(append([]string{"mount"}, what...), at)...)
-	t.Cleanup(func() { run(t, "umount", "-l", at) })
+	t.Cleanup(func() { run(t, "umount", at) })
 }
 
 // largestFolio is how many pages it has, of those that are cached of the file:
@@ -233,9 +247,17 @@ func run(t *testing.T, command ...string) {
 
 // onThread runs f on a thread of its own and returns when that has ended: what
 // the collector keeps of a thread's latest read is settled then.
-func onThread(t *testing.T, f func()) {
+func onThread(t testing.TB, f func()) {
 	t.Helper()
-	thread := make(chan int)
+	_, wait := startThread(t, f)
+	wait()
+}
+
+// startThread runs f on a thread of its own, and returns its number and what
+// waits for its end.
+func startThread(t testing.TB, f func()) (tid int, wait func()) {
+	t.Helper()
+	started, done := make(chan int), make(chan struct{})
 	var body func()
 	body = func() {
 		runtime.LockOSThread() // never unlocked: the thread ends
@@ -243,16 +265,50 @@ func onThread(t *testing.T, f func()) {
 			go body() // the first thread never ends
 			select {}
 		}
+		started <- unix.Gettid()
 		f()
-		thread <- unix.Gettid()
+		close(done)
 	}
 	go body()
-	task := fmt.Sprintf("/proc/self/task/%d", <-thread)
+	tid = <-started
+	return tid, func() {
+		t.Helper()
+		<-done
+		task := fmt.Sprintf("/proc/self/task/%d", tid)
+		for range 1000 {
+			if _, err := os.Stat(task); errors.Is(err, os.ErrNotExist) {
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		t.Fatal("a thread does not end")
+	}
+}
+
+// read reads a page.
+func (f *file) read(page int) {
+	f.t.Helper()
+	if _, err := unix.Pread(int(f.Fd()), make([]byte, pageSize), int64(page*pageSize)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// ahead asks for pages to be brought in. Nobody waits for them.
+func (f *file) ahead(page, count int) {
+	f.t.Helper()
+	if err := unix.Fadvise(int(f.Fd()), int64(page*pageSize), int64(count*pageSize), unix.FADV_WILLNEED); err != nil {
+		f.t.Fatal("posix_fadvise:", err)
+	}
+}
+
+// await waits until so many of the file's pages are cached and up to date.
+func (f *file) await(pages int) {
+	f.t.Helper()
 	for range 1000 {
-		if _, err := os.Stat(task); errors.Is(err, os.ErrNotExist) {
+		if f.resident() == pages {
 			return
 		}
-		time.Sleep(time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatal("a thread does not end")
+	f.t.Fatalf("%s: %d pages are cached, want %d", f.Name(), f.resident(), pages)
 }

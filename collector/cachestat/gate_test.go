@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,7 +31,7 @@ type gate struct {
 
 // newGate mounts, in a folder of dir, a file system that has one file, "image",
 // whose bytes are those of a file in dir, which is in memory.
-func newGate(t *testing.T, dir string, size int64) (g *gate, image string) {
+func newGate(t *testing.T, dir string) (g *gate, image string) {
 	t.Helper()
 	exec.Command("modprobe", "fuse").Run() // or built in: opening the device says so
 	root := filepath.Join(dir, "gate")
@@ -40,10 +41,8 @@ func newGate(t *testing.T, dir string, size int64) (g *gate, image string) {
 		t.Fatal("/dev/fuse:", err)
 	}
 	g = &gate{t: t, fd: fd, holds: make(chan struct{}, 1<<16)}
-	if g.image, err = os.Create(filepath.Join(dir, "image")); err != nil {
-		t.Fatal(err)
-	}
-	if err := g.image.Truncate(size); err != nil {
+	run(t, "truncate", "-s", imageSize, filepath.Join(dir, "image"))
+	if g.image, err = os.OpenFile(filepath.Join(dir, "image"), os.O_RDWR, 0); err != nil {
 		t.Fatal(err)
 	}
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0", fd)
@@ -57,7 +56,13 @@ func newGate(t *testing.T, dir string, size int64) (g *gate, image string) {
 	}()
 	t.Cleanup(func() {
 		g.open()
-		if err := unix.Unmount(root, 0); err != nil {
+		// The loop device lets the file go a moment after it is unmounted.
+		err := unix.Unmount(root, 0)
+		for i := 0; err == unix.EBUSY && i < 100; i++ {
+			time.Sleep(50 * time.Millisecond)
+			err = unix.Unmount(root, 0)
+		}
+		if err != nil {
 			t.Errorf("unmounting %s: %v", root, err)
 			unix.Unmount(root, unix.MNT_FORCE|unix.MNT_DETACH)
 		}
@@ -124,8 +129,8 @@ func (g *gate) handle(request []byte) {
 	case fuseForget, fuseForgetMany, fuseInterrupt:
 	case fuseInit:
 		out := make([]byte, 64)
-		copy(out, words(7, 31, fuseMaxSize))        // the version, and how much it may read ahead
-		copy(out[20:], words(fuseMaxSize, 1))       // the largest write; times are whole nanoseconds
+		copy(out, words(7, 31, fuseMaxSize))  // the version, and how much it may read ahead
+		copy(out[20:], words(fuseMaxSize, 1)) // the largest write; times are whole nanoseconds
 		g.answer(unique, 0, out)
 	case fuseLookup:
 		out := make([]byte, 40)
