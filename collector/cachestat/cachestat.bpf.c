@@ -144,14 +144,22 @@ int BPF_PROG(cachestat_dirty_page_raw, void *page)
 	return cachestat_dirty(false, page);
 }
 
+/* An atomic addition takes its time, also of nothing. */
+static __always_inline void cachestat_increase(__u64 *count, __u64 by)
+{
+	if (by)
+		__sync_fetch_and_add(count, by);
+}
+
 /* Pages that were read. */
 static __always_inline void cachestat_got(struct cachestat_counts *counts,
 					  const struct cachestat_range *range)
 {
-	__u64 misses = cachestat_take(range->file, range->index, range->count);
+	__u64 misses = range->count == 1 ? cachestat_take_page(range->file, range->index)
+					 : cachestat_take(range->file, range->index, range->count);
 
-	__sync_fetch_and_add(&counts->misses, misses);
-	__sync_fetch_and_add(&counts->hits, range->count - misses);
+	cachestat_increase(&counts->misses, misses);
+	cachestat_increase(&counts->hits, range->count - misses);
 }
 
 /* A read that got some bytes, from the position "pos" of the file on. */
@@ -280,7 +288,7 @@ static __always_inline void cachestat_look(struct cachestat_counts *counts,
 		misses = read->due;
 	read->due -= misses;
 	read->begin = read->due && index < read->end ? index : read->end;
-	__sync_fetch_and_add(&counts->misses, misses);
+	cachestat_increase(&counts->misses, misses);
 }
 
 /* When a read is over, what still has no mark was there. */
@@ -288,7 +296,7 @@ static __always_inline void cachestat_finish(struct cachestat_counts *counts,
 					     struct cachestat_read *read)
 {
 	cachestat_look(counts, read, read->end);
-	__sync_fetch_and_add(&counts->hits, read->due);
+	cachestat_increase(&counts->hits, read->due);
 	read->due = 0;
 }
 
