@@ -6,8 +6,10 @@
 #include "read.bpf.h"
 #include "marks.bpf.h"
 
-/* For tests: the device of the only file system that counts; 0 is all. */
+/* For tests: the device of the file system whose regular files alone count; 0 is all. */
 const volatile __u32 cachestat_only;
+#define CACHESTAT_S_IFMT 0170000
+#define CACHESTAT_S_IFREG 0100000
 
 /* Before Linux 5.16 tracepoints of the page cache are given pages, not folios. */
 struct page___cache {
@@ -58,7 +60,8 @@ static __always_inline __u64 cachestat_file(bool typed, struct address_space *ma
 
 	if (cachestat_only) {
 		sb = FIELD(typed, inode, i_sb);
-		if (FIELD(typed, sb, s_dev) != cachestat_only)
+		if (FIELD(typed, sb, s_dev) != cachestat_only ||
+		    (FIELD(typed, inode, i_mode) & CACHESTAT_S_IFMT) != CACHESTAT_S_IFREG)
 			return 0;
 	}
 	/* clang would shift the upper half away, which is not allowed on pointers */

@@ -31,7 +31,7 @@ func TestForgottenPagesAreCounted(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			f.t = t
 			f.drop()
-			e := kerneltest.Run(t, w.spec())
+			e := kerneltest.Run(t, w.only(t, f.Name()))
 			before := kerneltest.Read(t, e)
 			for i := range chunks {
 				if err := unix.Fadvise(int(f.Fd()), int64(i*chunk*pageSize), int64(pageSize), unix.FADV_WILLNEED); err != nil {
@@ -84,7 +84,7 @@ func TestLongRead(t *testing.T) {
 		t.Run(w.name, func(t *testing.T) {
 			f.t = t
 			f.drop()
-			e := kerneltest.Run(t, w.spec())
+			e := kerneltest.Run(t, w.only(t, f.Name()))
 			// Nobody waits for what is asked for, and the machine may take it again.
 			for attempt := 0; f.resident() != long; attempt++ {
 				if attempt == 30 {

@@ -132,7 +132,7 @@ func readsThatWait(t *testing.T, w way, f *file, g *gate) {
 		for _, page := range []int{waitsFrom + 1, waitsFrom + 7, waitsFrom + 23} {
 			for _, known := range []bool{true, false} {
 				name := fmt.Sprintf("%s, page %d, known=%v", c.name, page, known)
-				kerneltest.Conclusive(t, attempts(), func(a *kerneltest.Attempt) {
+				kerneltest.Conclusive(t, attempts, func(a *kerneltest.Attempt) {
 					f.t = a
 					before := page - waitsFrom
 					want := counts{misses: waitsTo - waitsFrom}
@@ -149,10 +149,12 @@ func readsThatWait(t *testing.T, w way, f *file, g *gate) {
 					if err := seek(f); err != nil {
 						a.Fatal(err)
 					}
+					taken := f.taken()
 					start := read(a, e)
 					wait := waiting(a, g, f, page, c)
 					wait()
 					end := read(a, e)
+					f.undisturbed(f.taken() - taken)
 					for i := range names[:2] {
 						kerneltest.Check(a, name+": "+names[i], end[i]-start[i], kerneltest.Exactly(want[i]))
 					}
