@@ -137,6 +137,8 @@ type filesystem struct {
 	large []string
 	// shown are the steps that docs/ACCURACY.md has.
 	shown []string
+	// shares says that a copy within it shares the blocks, and reads nothing.
+	shares bool
 }
 
 var filesystems = []filesystem{
@@ -144,13 +146,13 @@ var filesystems = []filesystem{
 		"cold, 997 random preads, readahead", "the same 997 preads again", "cold, changing CPU with every read",
 		"cold, sendfile", "warm, in turns with another file", "writing a new file", "reading what was written",
 		"overwriting clean pages", "cold, reads of 65536 bytes", "warm, reads of 65536 bytes", "cold, mmap",
-	}},
+	}, false},
 	// Without what older kernels do not know.
 	{"xfs", []string{"mkfs.xfs", "-q", "-i", "nrext64=0"}, []string{"6.1", "6.12", "7.x"}, []string{
 		"cold, 997 random preads, no readahead", "cold, reads of 65536 bytes", "warm, reads of 65536 bytes",
 		"writing a new file", "overwriting clean pages",
-	}},
-	{"btrfs", []string{"mkfs.btrfs", "-q"}, []string{"7.x"}, []string{"cold, reads of 65536 bytes", "warm, reads of 65536 bytes"}},
+	}, true},
+	{"btrfs", []string{"mkfs.btrfs", "-q"}, []string{"7.x"}, []string{"cold, reads of 65536 bytes", "warm, reads of 65536 bytes"}, true},
 }
 
 // dir is a folder there, on a loop device whose file is in memory: one on a disk

@@ -5,6 +5,7 @@ package cachestat
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +26,11 @@ const (
 type call struct {
 	name string
 	do   func(f *file) error
+	// unknown says that the call does not tell where it began to read: by the
+	// tracepoint, what it got before the page it waited for is not seen.
+	unknown bool
+	// short says that it ends where it would have to wait.
+	short bool
 }
 
 // all does a call until the range is read.
@@ -67,12 +73,17 @@ func throughPipe(f *file, move func(to int, at *int64, size int) (int64, error))
 	})
 }
 
-func calls(t *testing.T) []call {
+func reads(t *testing.T, dir string, fs filesystem) []call {
 	null, err := os.OpenFile("/dev/null", os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { null.Close() })
+	to, err := os.Create(filepath.Join(dir, "copy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { to.Close() })
 	const size = waitsTo - waitsFrom
 	buf := make([]byte, size*pageSize)
 	list := [][]byte{buf[:100], buf[100 : 9*pageSize], buf[9*pageSize:]}
@@ -84,30 +95,50 @@ func calls(t *testing.T) []call {
 		return err
 	}
 	at := int64(waitsFrom * pageSize)
-	return []call{
-		{"read", func(f *file) error { return whole(unix.Read(fd(f), buf)) }},
-		{"readv", func(f *file) error { return whole(unix.Readv(fd(f), list)) }},
-		{"pread", func(f *file) error { return whole(unix.Pread(fd(f), buf, at)) }},
-		{"preadv", func(f *file) error { return whole(unix.Preadv(fd(f), list, at)) }},
-		{"preadv2", func(f *file) error { return whole(unix.Preadv2(fd(f), list, at, unix.RWF_HIPRI)) }},
-		{"preadv2 at the file's position", func(f *file) error { return whole(unix.Preadv2(fd(f), list, -1, 0)) }},
-		{"sendfile", func(f *file) error {
+	calls := []call{
+		{name: "read", do: func(f *file) error { return whole(unix.Read(fd(f), buf)) }},
+		{name: "readv", do: func(f *file) error { return whole(unix.Readv(fd(f), list)) }},
+		{name: "pread", do: func(f *file) error { return whole(unix.Pread(fd(f), buf, at)) }},
+		{name: "preadv", do: func(f *file) error { return whole(unix.Preadv(fd(f), list, at)) }},
+		{name: "preadv2", do: func(f *file) error { return whole(unix.Preadv2(fd(f), list, at, unix.RWF_HIPRI)) }},
+		{name: "preadv2 at the file's position", do: func(f *file) error { return whole(unix.Preadv2(fd(f), list, -1, 0)) }},
+		{name: "sendfile", do: func(f *file) error {
 			return all(func(at *int64, size int) (int, error) { return unix.Sendfile(int(null.Fd()), fd(f), at, size) })
 		}},
-		{"sendfile at the file's position", func(f *file) error {
+		{name: "sendfile at the file's position", do: func(f *file) error {
 			return all(func(_ *int64, size int) (int, error) { return unix.Sendfile(int(null.Fd()), fd(f), nil, size) })
 		}},
-		{"splice", func(f *file) error {
+		{name: "splice", do: func(f *file) error {
 			return throughPipe(f, func(to int, at *int64, size int) (int64, error) {
 				return unix.Splice(fd(f), at, to, nil, size, 0)
 			})
 		}},
-		{"splice at the file's position", func(f *file) error {
+		{name: "read by who has an io_uring", do: func(f *file) error {
+			defer unix.Close(newRing(t).fd)
+			return whole(unix.Read(fd(f), buf))
+		}},
+		{name: "io_uring", unknown: true, do: func(f *file) error {
+			r := newRing(t)
+			defer unix.Close(r.fd)
+			n := r.read(t, f, waitsFrom*pageSize, len(buf))
+			return whole(n, nil)
+		}},
+		{name: "preadv2 with RWF_NOWAIT", unknown: true, short: true, do: func(f *file) error {
+			_, err := unix.Preadv2(fd(f), list, at, unix.RWF_NOWAIT)
+			return err
+		}},
+		{name: "splice at the file's position", do: func(f *file) error {
 			return throughPipe(f, func(to int, _ *int64, size int) (int64, error) {
 				return unix.Splice(fd(f), nil, to, nil, size, 0)
 			})
 		}},
 	}
+	if !fs.shares {
+		calls = append(calls, call{name: "copy_file_range", do: func(f *file) error {
+			return all(func(at *int64, size int) (int, error) { return unix.CopyFileRange(fd(f), at, int(to.Fd()), nil, size, 0) })
+		}})
+	}
+	return calls
 }
 
 // TestReadsThatWait has reads wait for a page in the middle of what they read,
@@ -120,15 +151,15 @@ func TestReadsThatWait(t *testing.T) {
 			dir, g := fs.gated(t)
 			f := newFile(t, dir, "waits", waitsPages)
 			for _, w := range waysHere(t) {
-				t.Run(w.name, func(t *testing.T) { readsThatWait(t, w, f, g) })
+				t.Run(w.name, func(t *testing.T) { readsThatWait(t, w, f, g, reads(t, dir, fs)) })
 			}
 		})
 	}
 }
 
-func readsThatWait(t *testing.T, w way, f *file, g *gate) {
+func readsThatWait(t *testing.T, w way, f *file, g *gate, list []call) {
 	e := kerneltest.Run(t, w.only(t, f.Name()))
-	for _, c := range calls(t) {
+	for _, c := range list {
 		for _, page := range []int{waitsFrom + 1, waitsFrom + 7, waitsFrom + 23} {
 			for _, known := range []bool{true, false} {
 				name := fmt.Sprintf("%s, page %d, known=%v", c.name, page, known)
@@ -136,9 +167,12 @@ func readsThatWait(t *testing.T, w way, f *file, g *gate) {
 					f.t = a
 					before := page - waitsFrom
 					want := counts{misses: waitsTo - waitsFrom}
+					if c.short {
+						want[misses] = before
+					}
 					coldRandom(f)
 					if known {
-						want = counts{hits: before, misses: waitsTo - page}
+						want[hits], want[misses] = before, want[misses]-before
 						for p := waitsFrom; p < page; p++ {
 							f.read(p)
 						}
@@ -156,7 +190,11 @@ func readsThatWait(t *testing.T, w way, f *file, g *gate) {
 					end := read(a, e)
 					f.undisturbed(f.taken() - taken)
 					for i := range names[:2] {
-						kerneltest.Check(a, name+": "+names[i], end[i]-start[i], kerneltest.Exactly(want[i]))
+						truth := kerneltest.Exactly(want[i])
+						if c.unknown && w.name == "tracepoint" && known == (i == hits) {
+							truth.Below = before
+						}
+						kerneltest.Check(a, name+": "+names[i], end[i]-start[i], truth)
 					}
 				})
 			}
@@ -182,13 +220,17 @@ func waiting(t testing.TB, g *gate, f *file, page int, c call) (wait func()) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	})
+	if c.short {
+		wait()
+		return wait
+	}
 	for range 10_000 {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", tid))
 		if err != nil {
 			t.Fatal(c.name, "did not wait: ", err)
 		}
 		// The state follows the name, which is in brackets (proc_pid_stat(5)).
-		if _, state, _ := strings.Cut(string(stat), ") "); state[0] == 'D' {
+		if _, state, _ := strings.Cut(string(stat), ") "); state[0] == 'D' || c.unknown && state[0] == 'S' {
 			return wait
 		}
 		time.Sleep(time.Millisecond)
