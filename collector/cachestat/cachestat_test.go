@@ -330,9 +330,9 @@ func (s *step) count(e *engine.Engine, f, other *file) (got, want counts) {
 	f.t.Helper()
 	s.prepare(f)
 	resident, taken := f.resident()+other.resident(), f.taken()+other.taken()
-	before := read(f.t, e)
+	before := counted(f.t, e)
 	onThread(f.t, func() { s.do(f) })
-	after := read(f.t, e)
+	after := counted(f.t, e)
 	want = s.want
 	if want[adds] == added {
 		want[adds] = f.resident() + other.resident() - resident
@@ -344,7 +344,7 @@ func (s *step) count(e *engine.Engine, f, other *file) (got, want counts) {
 	return got, want
 }
 
-func read(t testing.TB, e *engine.Engine) counts {
+func counted(t testing.TB, e *engine.Engine) counts {
 	t.Helper()
 	n := kerneltest.Read(t, e)
 	value := func(what string) int { return int(n.Value("ebpf_page_cache_" + what + "_total")) }

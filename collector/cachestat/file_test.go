@@ -329,11 +329,19 @@ func (f *file) ahead(page, count int) {
 // await waits until so many of the file's pages are cached and up to date.
 func (f *file) await(pages int) {
 	f.t.Helper()
+	if !f.awaits(pages) {
+		f.t.Fatalf("%s: %d pages are cached, want %d", f.Name(), f.resident(), pages)
+	}
+}
+
+// awaits is the same, and says whether they are.
+func (f *file) awaits(pages int) bool {
+	f.t.Helper()
 	for range 1000 {
 		if f.resident() == pages {
-			return
+			return true
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	f.t.Fatalf("%s: %d pages are cached, want %d", f.Name(), f.resident(), pages)
+	return false
 }

@@ -42,7 +42,7 @@ func TestReadsThatDoNotWait(t *testing.T) {
 					f.t = a
 					coldRandom(f)
 					one := make([]byte, pageSize)
-					taken, before := f.taken(), read(a, e)
+					taken, before := f.taken(), counted(a, e)
 					want := counts{misses: blocks}
 					onThread(a, func() {
 						for b := range blocks {
@@ -55,7 +55,7 @@ func TestReadsThatDoNotWait(t *testing.T) {
 							want[misses] += max(n, 1) - 1
 						}
 					})
-					after := read(a, e)
+					after := counted(a, e)
 					f.undisturbed(f.taken() - taken)
 					for j, name := range names[:2] {
 						row := kerneltest.Row{

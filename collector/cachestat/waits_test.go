@@ -5,13 +5,16 @@ package cachestat
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
@@ -135,7 +138,9 @@ func reads(t *testing.T, dir string, fs filesystem) []call {
 	}
 	if !fs.shares {
 		calls = append(calls, call{name: "copy_file_range", do: func(f *file) error {
-			return all(func(at *int64, size int) (int, error) { return unix.CopyFileRange(fd(f), at, int(to.Fd()), nil, size, 0) })
+			return all(func(at *int64, size int) (int, error) {
+				return unix.CopyFileRange(fd(f), at, int(to.Fd()), nil, size, 0)
+			})
 		}})
 	}
 	return calls
@@ -151,14 +156,39 @@ func TestReadsThatWait(t *testing.T) {
 			dir, g := fs.gated(t)
 			f := newFile(t, dir, "waits", waitsPages)
 			for _, w := range waysHere(t) {
-				t.Run(w.name, func(t *testing.T) { readsThatWait(t, w, f, g, reads(t, dir, fs)) })
+				t.Run(w.name, func(t *testing.T) { readsThatWait(t, w.only(t, dir), w, f, g, reads(t, dir, fs)) })
 			}
 		})
 	}
 }
 
-func readsThatWait(t *testing.T, w way, f *file, g *gate, list []call) {
-	e := kerneltest.Run(t, w.only(t, f.Name()))
+// TestReadsThatWaitInOverlay is the same in overlayfs, whose file has the pages
+// of another one.
+func TestReadsThatWaitInOverlay(t *testing.T) {
+	fs := filesystems[0]
+	fs.shares = true // a copy within overlayfs is another's
+	dir, g := fs.gated(t)
+	newFile(t, dir, "waits", waitsPages)
+	root := filepath.Join(t.TempDir(), "overlay")
+	run(t, "mkdir", root)
+	exec.Command("modprobe", "overlay").Run() // or built in: mount says so
+	mount(t, root, "-t", "overlay", "overlay", "-o", "lowerdir="+dir+":"+root)
+	opened, err := os.Open(filepath.Join(root, "waits"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { opened.Close() })
+	for _, w := range waysHere(t) {
+		t.Run(w.name, func(t *testing.T) {
+			// overlayfs refuses RWF_NOWAIT.
+			list := slices.DeleteFunc(reads(t, dir, fs), func(c call) bool { return c.short })
+			readsThatWait(t, w.only(t, dir), w, &file{opened, t}, g, list)
+		})
+	}
+}
+
+func readsThatWait(t *testing.T, spec collector.Spec, w way, f *file, g *gate, list []call) {
+	e := kerneltest.Run(t, spec)
 	for _, c := range list {
 		for _, page := range []int{waitsFrom + 1, waitsFrom + 7, waitsFrom + 23} {
 			for _, known := range []bool{true, false} {
@@ -184,10 +214,10 @@ func readsThatWait(t *testing.T, w way, f *file, g *gate, list []call) {
 						a.Fatal(err)
 					}
 					taken := f.taken()
-					start := read(a, e)
+					start := counted(a, e)
 					wait := waiting(a, g, f, page, c)
 					wait()
-					end := read(a, e)
+					end := counted(a, e)
 					f.undisturbed(f.taken() - taken)
 					for i := range names[:2] {
 						truth := kerneltest.Exactly(want[i])
