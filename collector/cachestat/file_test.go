@@ -290,6 +290,8 @@ func startThread(t testing.TB, f func()) (tid int, wait func()) {
 			go body() // the first thread never ends
 			select {}
 		}
+		// A signal may end sendfile before it has moved anything: it begins anew.
+		kerneltest.BlockSignals(t)
 		started <- unix.Gettid()
 		f()
 		close(done)
@@ -316,6 +318,17 @@ func (f *file) read(page int) {
 	if _, err := unix.Pread(int(f.Fd()), make([]byte, pageSize), int64(page*pageSize)); err != nil {
 		f.t.Fatal(err)
 	}
+}
+
+// readThere reads a page if it is cached, and says whether it was: the read
+// waits for nothing.
+func (f *file) readThere(page int) bool {
+	f.t.Helper()
+	n, err := unix.Preadv2(int(f.Fd()), [][]byte{make([]byte, pageSize)}, int64(page*pageSize), unix.RWF_NOWAIT)
+	if err != nil && err != unix.EAGAIN {
+		f.t.Fatal("preadv2:", err)
+	}
+	return n > 0
 }
 
 // ahead asks for pages to be brought in. Nobody waits for them.
