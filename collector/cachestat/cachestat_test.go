@@ -275,11 +275,11 @@ func groundTruth(t *testing.T, fs filesystem, dir string, w way, first bool) {
 		t.Run(s.name, func(t *testing.T) {
 			kerneltest.Conclusive(t, attempts, func(a *kerneltest.Attempt) {
 				f.t, other.t = a, a
-				got, want := s.count(e, f, other)
+				got, want, r := s.count(e, f, other)
 				folio := f.largestFolio()
 				smallest, largest = min(smallest, folio), max(largest, folio)
 				table = append(table, s.row(got, want)+fmt.Sprintf("  %8d %7d", a.N, folio))
-				s.compare(a, fs, got, want, first)
+				s.compare(a, fs, got, want, r, first)
 			})
 		})
 	}
@@ -308,11 +308,11 @@ func (s *step) row(got, want counts) string {
 
 // compare fails unless the counts are right, and adds the step to
 // docs/ACCURACY.md if it is to be shown.
-func (s *step) compare(t testing.TB, fs filesystem, got, want counts, first bool) {
+func (s *step) compare(t testing.TB, fs filesystem, got, want counts, r *reclaim, first bool) {
 	t.Helper()
 	for i, name := range names {
 		if !first || s.want[i] == 0 || !slices.Contains(fs.shown, s.name) {
-			kerneltest.Check(t, name, got[i], kerneltest.Exactly(want[i]))
+			kerneltest.Check(t, name, got[i], r.exactly(want[i]))
 			continue
 		}
 		source := "the pages of the workload"
@@ -321,15 +321,16 @@ func (s *step) compare(t testing.TB, fs filesystem, got, want counts, first bool
 		}
 		kerneltest.Accuracy(t, kerneltest.Row{
 			Metric: "ebpf_page_cache_" + name + "_total", Workload: fs.name + ": " + s.name, Source: source,
-		}, got[i], kerneltest.Exactly(want[i]))
+		}, got[i], r.exactly(want[i]))
 	}
 }
 
-// count runs the step once and returns what was counted and what should be.
-func (s *step) count(e *engine.Engine, f, other *file) (got, want counts) {
+// count runs the step once and returns what was counted, what should be, and
+// what disturbed it.
+func (s *step) count(e *engine.Engine, f, other *file) (got, want counts, r *reclaim) {
 	f.t.Helper()
 	s.prepare(f)
-	resident, taken := f.resident()+other.resident(), f.taken()+other.taken()
+	resident, r := f.resident()+other.resident(), watch(f.t, f, other)
 	before := counted(f.t, e)
 	onThread(f.t, func() { s.do(f) })
 	after := counted(f.t, e)
@@ -340,8 +341,8 @@ func (s *step) count(e *engine.Engine, f, other *file) (got, want counts) {
 	for i := range got {
 		got[i] = after[i] - before[i]
 	}
-	f.undisturbed(f.taken() + other.taken() - taken)
-	return got, want
+	r.ends()
+	return got, want, r
 }
 
 func counted(t testing.TB, e *engine.Engine) counts {

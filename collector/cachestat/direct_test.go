@@ -57,16 +57,16 @@ func TestDirectReadThatEndsInTheCache(t *testing.T) {
 					if _, err := direct.Seek(0, unix.SEEK_SET); err != nil {
 						a.Fatal(err)
 					}
-					taken, before := f.taken(), counted(a, e)
+					r, before := watch(a, f), counted(a, e)
 					onThread(a, func() {
 						if err := read.do(&file{direct, a}); err != nil {
 							a.Error(err)
 						}
 					})
 					after := counted(a, e)
-					f.undisturbed(f.taken() - taken)
-					kerneltest.Check(a, read.name+": misses", after[misses]-before[misses], kerneltest.Exactly(f.resident()))
-					kerneltest.Check(a, read.name+": hits", after[hits]-before[hits], kerneltest.Exactly(0))
+					r.ends()
+					kerneltest.Check(a, read.name+": misses", after[misses]-before[misses], r.exactly(f.resident()))
+					kerneltest.Check(a, read.name+": hits", after[hits]-before[hits], r.exactly(0))
 				})
 			}
 		})

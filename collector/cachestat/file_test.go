@@ -13,7 +13,6 @@ import (
 	"runtime"
 	"testing"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -90,26 +89,6 @@ func (f *file) resident() int {
 		}
 	})
 	return n
-}
-
-// taken is how many of its pages the kernel has taken back, by itself: the
-// places in the cache that remember it (cachestat(2), since Linux 6.5).
-func (f *file) taken() int {
-	f.t.Helper()
-	var all struct{ offset, length uint64 } // to the end
-	var stat struct{ cache, dirty, writeback, evicted, recentlyEvicted uint64 }
-	_, _, errno := unix.Syscall6(unix.SYS_CACHESTAT, f.Fd(), uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&stat)), 0, 0, 0)
-	if errno != 0 && errno != unix.ENOSYS {
-		f.t.Fatal("cachestat:", errno)
-	}
-	return int(stat.evicted)
-}
-
-// undisturbed notes that the kernel took pages of the file during an attempt.
-func (f *file) undisturbed(taken int) {
-	if a, ok := f.t.(*kerneltest.Attempt); ok && taken != 0 {
-		a.Disturbed("the kernel took %d pages from the page cache (cachestat(2))", taken)
-	}
 }
 
 // mapped calls do with the file, and so much beyond its end, in memory;

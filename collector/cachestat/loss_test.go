@@ -25,7 +25,7 @@ func sparse(t *testing.T, pages int) *file {
 // waits until all are there.
 func (f *file) bring(a *kerneltest.Attempt, first, step, count, places int) {
 	a.Helper()
-	taken := f.taken()
+	r := watch(a, f)
 	for place := range places {
 		f.ahead(first+place*step, count)
 	}
@@ -33,8 +33,8 @@ func (f *file) bring(a *kerneltest.Attempt, first, step, count, places int) {
 		return
 	}
 	// The kernel is free not to bring in what it is asked for, and to take it again.
-	a.Void("%d of %d pages are cached after asking for them, and %d were taken (mincore, cachestat(2))",
-		f.resident(), count*places, f.taken()-taken)
+	r.ends()
+	a.Void("%d of %d pages are cached after asking for them (mincore), and %d were taken", f.resident(), count*places, r.pages)
 }
 
 // TestForgottenPagesAreCounted brings in a page of each of more chunks than
@@ -91,7 +91,7 @@ func TestLongRead(t *testing.T) {
 				f.t = a
 				f.drop()
 				e := kerneltest.Run(a, w.only(a, f.Name()))
-				taken := f.taken()
+				r := watch(a, f)
 				f.bring(a, 0, ahead, ahead, long/ahead)
 				// One buffer, many times: only the call has to be long.
 				buf := make([]byte, 100*64*pageSize)
@@ -102,10 +102,10 @@ func TestLongRead(t *testing.T) {
 					}
 				})
 				n := counted(a, e)
-				f.undisturbed(f.taken() - taken)
+				r.ends()
 				forgotten := int(kerneltest.Read(a, e).Value("ebpf_page_cache_forgotten_total"))
-				kerneltest.Check(a, "misses", n[misses], kerneltest.Exactly(long-forgotten))
-				kerneltest.Check(a, "hits", n[hits], kerneltest.Exactly(forgotten))
+				kerneltest.Check(a, "misses", n[misses], r.exactly(long-forgotten))
+				kerneltest.Check(a, "hits", n[hits], r.exactly(forgotten))
 			})
 		})
 	}

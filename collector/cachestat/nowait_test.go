@@ -42,7 +42,7 @@ func TestReadsThatDoNotWait(t *testing.T) {
 					f.t = a
 					coldRandom(f)
 					one := make([]byte, pageSize)
-					taken, before := f.taken(), counted(a, e)
+					r, before := watch(a, f), counted(a, e)
 					want := counts{misses: blocks}
 					onThread(a, func() {
 						for b := range blocks {
@@ -56,16 +56,16 @@ func TestReadsThatDoNotWait(t *testing.T) {
 						}
 					})
 					after := counted(a, e)
-					f.undisturbed(f.taken() - taken)
+					r.ends()
 					for j, name := range names[:2] {
 						row := kerneltest.Row{
 							Metric: "ebpf_page_cache_" + name + "_total", Source: "the pages of the workload",
 							Workload: "ext4: blocks whose first page is cached, read by " + tt.name,
 						}
 						if i == 0 {
-							kerneltest.Accuracy(a, row, after[j]-before[j], kerneltest.Exactly(want[j]))
+							kerneltest.Accuracy(a, row, after[j]-before[j], r.exactly(want[j]))
 						} else {
-							kerneltest.Check(a, row.Metric+", "+row.Workload, after[j]-before[j], kerneltest.Exactly(want[j]))
+							kerneltest.Check(a, row.Metric+", "+row.Workload, after[j]-before[j], r.exactly(want[j]))
 						}
 					}
 				})

@@ -213,7 +213,7 @@ func readsThatWait(t *testing.T, spec collector.Spec, w way, f *file, g *gate, l
 					if err := seek(f); err != nil {
 						a.Fatal(err)
 					}
-					taken := f.taken()
+					r := watch(a, f)
 					start := counted(a, e)
 					wait := waiting(a, g, f, page, c)
 					wait()
@@ -221,9 +221,9 @@ func readsThatWait(t *testing.T, spec collector.Spec, w way, f *file, g *gate, l
 						f.await(before + 1)
 					}
 					end := counted(a, e)
-					f.undisturbed(f.taken() - taken)
+					r.ends()
 					for i := range names[:2] {
-						truth := kerneltest.Exactly(want[i])
+						truth := r.exactly(want[i])
 						if c.unknown && w.name == "tracepoint" && known == (i == hits) {
 							truth.Below = before
 						}
