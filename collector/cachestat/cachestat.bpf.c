@@ -372,7 +372,7 @@ int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long i
 	/* A single page is there now; of a file that is wholly there, all are. */
 	if (read->end == index + 1 || mapping->nrpages >= pages) {
 		cachestat_got_until(counts, read, read->end);
-	} else if (cachestat_does_not_wait(&call, mapping)) {
+	} else if (cachestat_may_not_wait(&call)) {
 		cachestat_got_until(counts, read, cachestat_there(mapping, index, read->end));
 	} else if (read->begin < read->end) {
 		read->due = read->end - read->begin;

@@ -181,14 +181,12 @@ static __always_inline bool cachestat_call_reads(const struct cachestat_call *ca
 					      file->f_inode->i_size == mapping->host->i_size);
 }
 
-/* Whether what reads here does not wait: io_uring in the task's name, or preadv2 that says it. */
-static __always_inline bool cachestat_does_not_wait(const struct cachestat_call *call,
-						    struct address_space *mapping)
+/* Whether the task may read without waiting: by io_uring in its name, or preadv2 that says it. */
+static __always_inline bool cachestat_may_not_wait(const struct cachestat_call *call)
 {
 	struct task_struct___uring *uring = (void *)call->task;
 
-	if (bpf_core_field_exists(uring->io_uring) && uring->io_uring &&
-	    !cachestat_call_reads(call, mapping))
+	if (bpf_core_field_exists(uring->io_uring) && uring->io_uring)
 		return true;
 	return call->reads & CACHESTAT_FLAGS && cachestat_arg(call, 5) & CACHESTAT_RWF_NOWAIT;
 }

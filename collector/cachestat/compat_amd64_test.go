@@ -50,11 +50,12 @@ func compatReads(t *testing.T) []call {
 	buf, other := memory[4096:], memory[:4096]
 	low := func(b []byte) uint32 { return uint32(addr(b)) }
 	at := uint32(waitsFrom * pageSize)
-	// The position, where a call wants to be told where it is, and a list of
-	// two buffers.
-	position, vector := other[:8], other[8:24]
+	// The position, where a call wants to be told where it is, in 64 bits and in
+	// 32 before other bytes, and a list of two buffers.
+	position, half, vector := other[:8], other[8:16], other[16:32]
 	prepare := func() {
 		binary.NativeEndian.PutUint64(position, uint64(at))
+		binary.NativeEndian.PutUint64(half, 1<<40|uint64(at))
 		for i, v := range []uint32{low(buf), 100, low(buf) + 100, uint32(len(buf) - 100)} {
 			binary.NativeEndian.PutUint32(vector[4*i:], v)
 		}
@@ -79,7 +80,7 @@ func compatReads(t *testing.T) []call {
 		one("pread64", func(fd uint32) [6]uint32 { return [6]uint32{fd, low(buf), length, at} }),
 		one("preadv", func(fd uint32) [6]uint32 { return [6]uint32{fd, low(vector), 2, at} }),
 		one("preadv2", func(fd uint32) [6]uint32 { return [6]uint32{fd, low(vector), 2, ^uint32(0), ^uint32(0)} }),
-		one("sendfile", func(fd uint32) [6]uint32 { return [6]uint32{uint32(null.Fd()), fd, low(position), length} }),
+		one("sendfile", func(fd uint32) [6]uint32 { return [6]uint32{uint32(null.Fd()), fd, low(half), length} }),
 		one("sendfile64", func(fd uint32) [6]uint32 { return [6]uint32{uint32(null.Fd()), fd, low(position), length} }),
 		one("sendfile64", func(fd uint32) [6]uint32 { return [6]uint32{uint32(null.Fd()), fd, 0, length} }),
 	}
