@@ -308,19 +308,20 @@ static __always_inline __u64 cachestat_begin(const struct cachestat_call *call,
 {
 	__u64 begin;
 
-	if (again && call->reads & CACHESTAT_MANY)
-		return before->end;
 	if (!call->reads)
 		return index;
 	begin = cachestat_call_position(call) >> cfg_page_shift;
+	/* The next read begins where the last one ended, in the middle of a page maybe. */
+	if (again && call->reads & CACHESTAT_MANY && before->end >= begin &&
+	    before->end <= index + 1)
+		return before->end;
 	return begin < index && cachestat_call_reads(call, mapping) ? begin : index;
 }
 
 /*
  * The tracepoint fires for every batch of pages that a read has found or
  * brought in, with what is left of its range. A batch whose last page had to
- * be waited for is not reported; the read got it if it reports what follows, or
- * is where the call began. At the first report, pages without a mark are hits
+ * be waited for is not reported; the read got it if it reports what follows. At the first report, pages without a mark are hits
  * if they are there, and misses to be if not; which is known when they get a
  * mark before the same read reports again, or the task moves on.
  *

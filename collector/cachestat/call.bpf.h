@@ -132,25 +132,23 @@ static __always_inline struct file *cachestat_call_file(const struct cachestat_c
 	return slot->ki_filp;
 }
 
-/* Where the call began to read. */
+/* Where the call began to read; beyond all files if that is not known. */
 static __always_inline __u64 cachestat_call_position(const struct cachestat_call *call)
 {
 	const void *at = (void *)(call->reads & CACHESTAT_SECOND ? cachestat_arg(call, 2)
 								 : cachestat_arg(call, 1));
 	__u8 way = call->reads & CACHESTAT_POSITION;
-	__u64 position = ~0ULL;
-	__u32 half = ~0;
+	__u64 position;
+	__u32 half;
 
 	if (way == CACHESTAT_AT_ARG || way == CACHESTAT_AT_ARG_OR_FILES) {
 		position = cachestat_arg_position(call);
 		if (way == CACHESTAT_AT_ARG || (__s64)position >= 0)
 			return position;
 	} else if (at && way == CACHESTAT_AT_POINTER) {
-		bpf_probe_read_user(&position, sizeof(position), at);
-		return position;
+		return bpf_probe_read_user(&position, sizeof(position), at) ? ~0ULL : position;
 	} else if (at && way == CACHESTAT_AT_POINTER32) {
-		bpf_probe_read_user(&half, sizeof(half), at);
-		return half;
+		return bpf_probe_read_user(&half, sizeof(half), at) ? ~0ULL : half;
 	}
 	return cachestat_call_file(call)->f_pos;
 }
