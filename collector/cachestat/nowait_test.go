@@ -4,6 +4,7 @@ package cachestat
 
 import (
 	"encoding/binary"
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -143,6 +144,7 @@ func (r *ring) read(t testing.TB, f *file, at, size int) int {
 		t.Error("io_uring: nothing is done")
 		return 0
 	}
+	runtime.KeepAlive(buf) // the kernel has its address only
 	cqe := r.submitted[binary.NativeEndian.Uint32(r.params[cqCQEs:]):]
 	n := int32(binary.NativeEndian.Uint32(cqe[8:]))
 	if int(n) != len(buf) {
