@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asyncReads submits neighbouring reads of a file together, each as an I/O of
-// its own, by Linux's asynchronous I/O.
+// asyncReads submits neighbouring reads of a file together by Linux's asynchronous I/O. Each read
+// is a separate I/O.
 type asyncReads struct {
 	context uintptr
 	blocks  []ioBlock
@@ -49,7 +49,7 @@ type ioEvent struct {
 func newAsyncReads(file *os.File, depth, size int) (*asyncReads, error) {
 	a := &asyncReads{size: size, blocks: make([]ioBlock, depth), events: make([]ioEvent, depth)}
 	var err error
-	// Aligned, and where Go's collector never moves or frees it.
+	// The buffer is aligned, and Go's garbage collector never moves or frees it.
 	if a.buffer, err = unix.Mmap(-1, 0, depth*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_ANON|unix.MAP_PRIVATE); err != nil {
 		return nil, fmt.Errorf("allocating: %w", err)
 	}
@@ -95,6 +95,7 @@ func (a *asyncReads) read(offset int64) error {
 	return nil
 }
 
+// close ends the asynchronous I/O and frees the buffer.
 func (a *asyncReads) close() error {
 	_, _, errno := unix.Syscall(unix.SYS_IO_DESTROY, a.context, 0, 0)
 	if errno != 0 {

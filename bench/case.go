@@ -9,13 +9,13 @@ import (
 )
 
 // Case compares a collector with nothing, with empty programs and with the
-// textbook, on one workload. A new collector adds one to [Cases].
+// textbook, on one workload. A collector without one in [Cases] is listed as not
+// measured.
 type Case struct {
 	Name string
-	// Event is what the times are per: "system call".
+	// Event is the unit of the times: "system call" means ns per system call.
 	Event string
-	// Text says in a sentence what the workload does and what the textbook's
-	// collector remembers.
+	// Text says what the workload does, and what the textbook stores and where.
 	Text string
 
 	Spec    collector.Spec
@@ -23,22 +23,22 @@ type Case struct {
 	// Counted is the series in which the collector counts the events.
 	Counted Series
 
-	// Textbook may be nil: there is none for the collector.
+	// Textbook is nil if there is none for the collector.
 	Textbook        *collector.Spec
 	TextbookCounted Series
 
 	Workload newWorkload
 	// Events of one turn.
 	Events int
-	// OnlyInside says that threads of the kernel do so much of the work that
-	// the clock tells nothing, and only the time inside the programs counts.
+	// OnlyInside says that only the time inside the programs counts: kernel threads do so much of
+	// the work that the clock of the workload's threads says nothing.
 	OnlyInside bool
-	// Batched says that a program's run may be for several events.
+	// Batched says that one run of a program may serve several events.
 	Batched bool
 	Goals   []Goal
 }
 
-// variants are those of the case, in the order of their turns.
+// variants returns the variants of the case, in the order of their turns.
 func (c *Case) variants() []variant {
 	all := []variant{without, withEmpty, withOurs}
 	if c.Textbook != nil {
@@ -47,17 +47,17 @@ func (c *Case) variants() []variant {
 	return all
 }
 
-// Goal is a limit for what a collector costs.
+// Goal is a limit for the cost of a collector.
 type Goal struct {
-	// Over is the variant whose cost the collector's is divided by; without
-	// means the cost itself, in ns.
+	// Over is the variant by whose cost the collector's cost is divided. With the variant without,
+	// the limit is for the cost itself, in ns.
 	Over  variant
 	Limit float64
-	// Why explains the result, if there is something to explain.
+	// Why explains the result, if it needs an explanation.
 	Why string
 }
 
-// variant is one of what takes turns.
+// variant says what is attached in a turn.
 type variant int
 
 // The variants of a case, in the order of their turns.

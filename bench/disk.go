@@ -10,63 +10,40 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // The devices of the workloads.
 const (
 	diskBytes   = 16 << 20
-	diskRequest = 4 << 10 // and the size of their sectors
+	diskRequest = 4 << 10 // also the size of the devices' sectors
 )
 
-// loopDevice makes a block device in memory and opens it with more flags. It
-// goes when it is closed.
+// loopDevice makes a block device in memory and opens it with the additional flags. The device
+// disappears when the caller closes it.
 func loopDevice(flags int) (*os.File, error) {
-	// In memory, because a file on a disk would be I/O to that disk, too.
-	backing, err := os.CreateTemp("/dev/shm", "kernscope-bench")
+	// The backing file is in memory, because a file on a disk would cause I/O to that disk, too.
+	backing, err := kerneltest.MemoryFile(diskBytes)
 	if err != nil {
 		return nil, err
 	}
-	defer backing.Close() // the device keeps it
-	defer os.Remove(backing.Name())
+	defer backing.Close() // the device keeps the file
 	if _, err := backing.Write(make([]byte, diskBytes)); err != nil {
 		return nil, err
 	}
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	device, err := kerneltest.AttachLoop(backing.Fd(), diskRequest, flags)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: it has no loop devices", errUnsupported)
-	} else if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: it has no loop devices: %w", errUnsupported, err)
 	}
-	defer control.Close()
-	for range 100 { // another process may be faster
-		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return nil, fmt.Errorf("asking for a free loop device: %w", err)
-		}
-		device, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", number), os.O_RDWR|flags, 0)
-		if err != nil {
-			return nil, err
-		}
-		config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: diskRequest}
-		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
-		if err = unix.IoctlLoopConfigure(int(device.Fd()), &config); err == nil {
-			return device, nil
-		}
-		device.Close()
-		if !errors.Is(err, unix.EBUSY) {
-			return nil, fmt.Errorf("setting up %s: %w", device.Name(), err)
-		}
-	}
-	return nil, errors.New("found no free loop device")
+	return device, err
 }
 
-// block is a device's folder in sysfs.
+// block returns a device's folder in sysfs.
 func block(device *os.File) string {
 	return filepath.Join("/sys/block", filepath.Base(device.Name()))
 }
 
-// reads is the kernel's own count of a device's completed reads.
+// reads returns the kernel's count of a device's completed reads.
 func reads(device *os.File) (uint64, error) {
 	stat, err := os.ReadFile(filepath.Join(block(device), "stat"))
 	if err != nil {
@@ -79,7 +56,7 @@ func reads(device *os.File) (uint64, error) {
 	return strconv.ParseUint(fields[0], 10, 64)
 }
 
-// onDevice are the labels of the I/O of a device.
+// onDevice returns the labels of a device's I/O.
 func onDevice(device *os.File) map[string]string {
 	return map[string]string{"device": filepath.Base(device.Name())}
 }

@@ -19,39 +19,38 @@ import (
 	"time"
 )
 
-// Exporter is what the built program does on this machine, with all
-// collectors.
+// Exporter is what the built program costs on this machine, with all collectors.
 type Exporter struct {
-	// Starts are the times from the start of the process to the end of the
-	// first scrape, in ns, and StartCPU the CPU time used by then.
+	// Starts are the times from the start of the process to the end of the first scrape, in ns.
+	// StartCPU is the CPU time that the process used by then.
 	Starts, StartCPU []float64
-	// Scrapes are the times of later scrapes over HTTP, and their sizes.
+	// Scrapes are the later scrapes over HTTP.
 	Scrapes []ScrapeTimes
-	// ScrapeCPU is the CPU time of one of them, of all formats alike, in ns.
+	// ScrapeCPU is the CPU time of one of these scrapes in ns, as the mean of all formats.
 	ScrapeCPU float64
-	// Resident memory after the last scrape, what of it is its own and what
-	// is the program's file, and the most there ever was, in bytes.
+	// Resident is the resident memory after the last scrape, in bytes. Anonymous is the part that
+	// no file backs, and File the part that are pages of files. Peak is the highest value of
+	// Resident.
 	Resident, Anonymous, File, Peak float64
-	// Binary is the size of the program.
+	// Binary is the size of the program file.
 	Binary int64
 }
 
-// ScrapeTimes are those of scrapes in one format.
+// ScrapeTimes are the size and the times of scrapes in one format.
 type ScrapeTimes struct {
 	Format string
 	Bytes  int
 	Times  []float64 // ns
 }
 
-// formats are what scrapers ask for: everyone, and Prometheus when it wants
-// native histograms.
+// formats are the formats that scrapers ask for. Any scraper asks for the first; Prometheus asks
+// for the second if it wants native histograms.
 var formats = []struct{ name, accept, encoding string }{
 	{"text", "text/plain;version=0.0.4", "identity"},
 	{"protobuf, gzip", "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited", "gzip"},
 }
 
-// measureExporter builds the program, starts it several times, and scrapes
-// the last one.
+// measureExporter builds the program, starts it several times, and scrapes the last process.
 func measureExporter(ctx context.Context, effort Effort) (*Exporter, error) {
 	dir, err := os.MkdirTemp("", "kernscope-bench")
 	if err != nil {
@@ -77,7 +76,8 @@ func measureExporter(ctx context.Context, effort Effort) (*Exporter, error) {
 	return x, x.live(ctx, program, effort.Scrapes)
 }
 
-// live is one life of the exporter: start, first scrape, more scrapes, end.
+// live runs the exporter once: it starts it, scrapes it once and then scrapes times more, and ends
+// it.
 func (x *Exporter) live(ctx context.Context, program string, scrapes int) (err error) {
 	address, err := freeAddress()
 	if err != nil {
@@ -136,7 +136,7 @@ func (x *Exporter) live(ctx context.Context, program string, scrapes int) (err e
 	return x.readMemory(cmd.Process.Pid)
 }
 
-// get reads a page and returns its size.
+// get fetches a page and returns its size.
 func get(url, accept, encoding string) (int, error) {
 	request, err := http.NewRequest(http.MethodGet, url, nil)
 	if err != nil {
@@ -156,6 +156,7 @@ func get(url, accept, encoding string) (int, error) {
 	return int(n), err
 }
 
+// freeAddress returns a loopback address whose port is free at the moment.
 func freeAddress() (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -164,7 +165,7 @@ func freeAddress() (string, error) {
 	return listener.Addr().String(), listener.Close()
 }
 
-// cpuTime is what the threads of a process have used of all CPUs, in ns.
+// cpuTime returns the CPU time that all threads of a process have used, in ns.
 func cpuTime(pid int) (float64, error) {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
 	if err != nil {
@@ -186,6 +187,7 @@ func cpuTime(pid int) (float64, error) {
 	return total, nil
 }
 
+// readMemory reads the memory of a process from /proc/PID/status.
 func (x *Exporter) readMemory(pid int) error {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

@@ -12,17 +12,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Machine is what the numbers depend on.
+// Machine describes the machine on which the numbers were measured.
 type Machine struct {
 	Processor  string
 	CPUs       int
 	Kernel     string
 	Go         string
 	Hypervisor bool
-	// LoadBefore and LoadAfter are the load averages of the last minute.
+	// LoadBefore and LoadAfter are the load averages of the minute before the run began and ended.
 	LoadBefore, LoadAfter string
 }
 
+// describeMachine returns the description of this machine.
 func describeMachine() (Machine, error) {
 	m := Machine{CPUs: runtime.NumCPU(), Go: runtime.Version(), LoadBefore: load()}
 	var uts unix.Utsname
@@ -42,7 +43,8 @@ func describeMachine() (Machine, error) {
 	return m, nil
 }
 
-// busy says that other processes wanted the CPUs during the run, or nothing.
+// busy returns a remark that other processes used the CPUs when the run began, or "" if they did
+// not.
 func (m *Machine) busy() string {
 	before, err := strconv.ParseFloat(m.LoadBefore, 64)
 	if err != nil || before < float64(m.CPUs) {
@@ -51,7 +53,7 @@ func (m *Machine) busy() string {
 	return fmt.Sprintf("; the machine was busy, load average %s on %d CPUs", m.LoadBefore, m.CPUs)
 }
 
-// cpuinfo is the first value of a name in /proc/cpuinfo.
+// cpuinfo returns the first value of a name in /proc/cpuinfo, or "".
 func cpuinfo(info, name string) string {
 	for line := range strings.Lines(info) {
 		key, value, _ := strings.Cut(line, ":")
@@ -62,7 +64,7 @@ func cpuinfo(info, name string) string {
 	return ""
 }
 
-// load is the load average of the last minute; "?" if it cannot be read.
+// load returns the load average of the last minute, or "?" if it cannot be read.
 func load() string {
 	average, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

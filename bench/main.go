@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command bench measures what kernscope costs: per event against nothing,
-// against empty programs and against the textbook; per scrape; in memory. It
-// writes docs/OVERHEAD.md. It needs root and is run from the top of the
-// repository: go run ./bench.
+// Command bench measures what kernscope costs, and writes docs/OVERHEAD.md. It measures the cost
+// per event beside nothing, beside empty programs and beside the textbook, the cost of a scrape,
+// and the memory. It needs root. Run it from the top of the repository: go run ./bench.
 package main
 
 import (
@@ -18,20 +17,22 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kernel"
 )
 
-// The efforts: for the page, and to see that everything works.
+// fullEffort returns the effort for the committed page.
 func fullEffort() Effort {
 	return Effort{Rounds: 15, StatRounds: 7, Divisor: 1, Starts: 11, Scrapes: 200}
 }
 
+// quickEffort returns the effort that only shows that everything works.
 func quickEffort() Effort {
 	return Effort{Rounds: 1, StatRounds: 1, Divisor: 8, Starts: 1, Scrapes: 3}
 }
 
 func main() {
-	quick := flag.Bool("quick", false, "only see that every case works, and print the page")
+	quick := flag.Bool("quick", false, "run every case once, only to see that it works, and print the page")
 	output := flag.String("output", "docs/OVERHEAD.md", "file to write the page to; \"-\" prints it")
 	only := flag.String("only", "", "measure only the cases whose names contain this, and print the page")
 	flag.Parse()
@@ -50,6 +51,7 @@ func main() {
 	}
 }
 
+// bench measures everything and writes the page to the file named output; "-" is standard output.
 func bench(ctx context.Context, effort Effort, only, output string) error {
 	begin := time.Now()
 	machine, err := describeMachine()
@@ -86,10 +88,10 @@ func bench(ctx context.Context, effort Effort, only, output string) error {
 	return os.WriteFile(output, page.Bytes(), 0o644)
 }
 
-// measure measures the cases whose names contain only, one after the other.
+// measure measures, one after the other, the cases whose names contain the text only.
 func (r *Report) measure(ctx context.Context, machine *kernel.Machine, only string) error {
-	// The threads of a workload block in the kernel unknown to Go's
-	// scheduler, so each needs a processor of its own.
+	// The threads of a workload block in the kernel without telling Go's scheduler, so each one
+	// occupies one of the scheduler's processors.
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(max(4, runtime.NumCPU())))
 	for _, c := range Cases() {
 		if !strings.Contains(c.Name, only) {
@@ -106,7 +108,11 @@ func (r *Report) measure(ctx context.Context, machine *kernel.Machine, only stri
 			return fmt.Errorf("measuring %s: %w", c.Name, err)
 		}
 	}
+	if only == "" {
+		r.Skipped = append(r.Skipped, unmeasured(builtin.Collectors(), Cases())...)
+	}
 	return nil
 }
 
+// step prints what is measured next.
 func step(name string) { fmt.Fprintln(os.Stderr, "measuring", name) }

@@ -14,34 +14,34 @@ import (
 	"github.com/kernscope/kernscope/internal/kernel"
 )
 
-// Effort is how long is measured.
+// Effort says how much is measured.
 type Effort struct {
-	// Rounds by the clock and by the kernel's statistics. In a round every
-	// variant has one turn.
+	// Rounds is the number of rounds by the clock, StatRounds the number by the kernel's
+	// statistics. In a round, every variant has one turn.
 	Rounds, StatRounds int
-	// Divisor of the events of a turn.
+	// Divisor divides the number of events of a turn.
 	Divisor int
-	// Starts of the exporter, and scrapes of it.
+	// Starts is how often the exporter is started, Scrapes how often it is scraped.
 	Starts, Scrapes int
 }
 
-// Result is what a case's rounds measured.
+// Result is what the rounds of a case measured.
 type Result struct {
 	Case *Case
-	// PerEvent is the time of an event in ns, of each variant in each round
-	// by the clock.
+	// PerEvent is the time of an event in ns, for each variant and round by the clock.
 	PerEvent [variants][]float64
-	// Inside is the time inside a variant's programs for one event in ns, in
-	// each round by the statistics, and Programs what each program did in
-	// all of them, which had so many Events. Those of other processes are in it.
+	// Inside is the time in ns that one event spends inside a variant's programs, for each round by
+	// the statistics. Programs is what each program did in all these rounds, and Events is their
+	// number of events. All three include the events of other processes.
 	Inside   [variants][]float64
 	Programs [variants]map[string]program
 	Events   [variants]float64
-	// Turns, and those that were repeated because the count was not right.
+	// Turns is the number of turns. Repeated is how many of them were discarded and repeated,
+	// because their count was wrong.
 	Turns, Repeated int
 }
 
-// trial is a case under way.
+// trial is a case that is being measured.
 type trial struct {
 	machine *kernel.Machine
 	c       *Case
@@ -50,9 +50,9 @@ type trial struct {
 	result  Result
 }
 
-// measure lets the variants of a case take turns, so that what else the
-// machine does meets all of them alike: first in rounds by the clock, then in
-// rounds by the kernel's statistics, which cost time themselves.
+// measure measures a case. The variants take turns, so that whatever else the machine does affects
+// all of them alike. The rounds by the clock come first, then those by the kernel's statistics,
+// which cost time themselves.
 func measure(ctx context.Context, machine *kernel.Machine, c *Case, effort Effort) (*Result, error) {
 	load, err := c.Workload()
 	if err != nil {
@@ -75,7 +75,7 @@ func measure(ctx context.Context, machine *kernel.Machine, c *Case, effort Effor
 	return &t.result, nil
 }
 
-// look finds out which programs the collector takes.
+// look finds out which programs the collector attaches on this machine.
 func (t *trial) look() error {
 	a, err := t.attach(withOurs)
 	if err != nil {
@@ -83,13 +83,12 @@ func (t *trial) look() error {
 	}
 	defer a.close()
 	for _, hook := range a.engine.States()[0].Hooks {
-		if hook.Program != "" {
-			t.taken = append(t.taken, hook.Program)
-		}
+		t.taken = append(t.taken, hook.Programs...)
 	}
 	return nil
 }
 
+// byClock measures the rounds by the clock, with n events in a turn.
 func (t *trial) byClock(ctx context.Context, rounds, n int) error {
 	r := &t.result
 	for range rounds {
@@ -104,6 +103,7 @@ func (t *trial) byClock(ctx context.Context, rounds, n int) error {
 	return nil
 }
 
+// byStatistics measures the rounds by the kernel's statistics, with n events in a turn.
 func (t *trial) byStatistics(ctx context.Context, rounds, n int) error {
 	statistics, err := ebpf.EnableStats(unix.BPF_STATS_RUN_TIME)
 	if err != nil {
@@ -124,9 +124,9 @@ func (t *trial) byStatistics(ctx context.Context, rounds, n int) error {
 	return nil
 }
 
-// addPrograms adds what the programs of a variant did in a turn of n events.
-// Where no program runs more than once for an event, the one that ran most
-// says how many events there were, other processes' included.
+// addPrograms adds what the programs of a variant did in a turn of n events. If no run of a program
+// serves several events, the program that ran most says how many events there were, including those
+// of other processes.
 func (r *Result) addPrograms(v variant, programs map[string]program, n int) error {
 	var all program
 	events := float64(n)
@@ -150,21 +150,21 @@ func (r *Result) addPrograms(v variant, programs map[string]program, n int) erro
 	return nil
 }
 
-// seen is what a turn of a variant showed.
+// seen is what a turn of a variant measured.
 type seen struct {
 	took     time.Duration
 	programs map[string]program
 }
 
-// errCount says that a variant's count is not right.
+// errCount says that the count of a variant is wrong.
 var errCount = errors.New("wrong count")
 
-// patience is how often a turn is repeated. The kernel may withhold an event
-// from a program, for example while it interrupts the same program; then the
-// turn's time is not that of its events.
+// patience is how often a turn is repeated. The kernel may not deliver an event to a program, for
+// example while the event interrupts the same program. Then the time of the turn is not the time of
+// its events.
 const patience = 3
 
-// exactTurn is a turn whose count is right.
+// exactTurn repeats a turn until its count is right, and fails if it does not become so.
 func (t *trial) exactTurn(ctx context.Context, v variant, n int) (seen, error) {
 	for try := 0; ; try++ {
 		t.result.Turns++
@@ -176,8 +176,8 @@ func (t *trial) exactTurn(ctx context.Context, v variant, n int) (seen, error) {
 	}
 }
 
-// turn attaches a variant, makes n events, and detaches it. It is an error if
-// the variant did not count them.
+// turn attaches a variant, makes n events, and detaches the variant. It fails with errCount if the
+// variant did not count the events.
 func (t *trial) turn(ctx context.Context, v variant, n int) (seen, error) {
 	var s seen
 	a, err := t.attach(v)
@@ -185,11 +185,11 @@ func (t *trial) turn(ctx context.Context, v variant, n int) (seen, error) {
 		return s, fmt.Errorf("attaching: %w", err)
 	}
 	defer a.close()
-	if _, err := t.load.run(n / 8); err != nil { // caches get warm, rows are made
+	if _, err := t.load.run(n / 8); err != nil { // warms caches and makes the rows
 		return s, err
 	}
-	// What the machine counts encloses what the variant counts, which
-	// encloses the workt.load.
+	// The machine's count is read around the variant's count, which is read around the workload. So
+	// the variant must have counted at least n and at most what the machine counted.
 	totalBefore, err := t.load.total()
 	bounded := !errors.Is(err, errNoTotal)
 	if err != nil && bounded {
@@ -212,7 +212,7 @@ func (t *trial) turn(ctx context.Context, v variant, n int) (seen, error) {
 	}
 	counted, most := after.events-before.events, totalAfter-totalBefore
 	if a.counts != nil && (counted < uint64(n) || bounded && counted > most) {
-		return s, fmt.Errorf("%w: %d events where there were %d to %d", errCount, counted, n, most)
+		return s, fmt.Errorf("%w: the variant counted %d events, but there were %d to %d", errCount, counted, n, most)
 	}
 	s.programs = after.programs
 	for name, p := range before.programs {

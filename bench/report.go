@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Report is everything a run found, as docs/OVERHEAD.md shows it.
+// Report is everything that a run measured, as docs/OVERHEAD.md shows it.
 type Report struct {
 	Machine Machine
 	Date    time.Time
@@ -21,19 +21,20 @@ type Report struct {
 	Quick   bool
 	Effort  Effort
 	Results []*Result
-	// Skipped are cases this machine cannot run, with the reason.
+	// Skipped are cases that this machine cannot run, and collectors without a
+	// case.
 	Skipped  []Skip
 	Scrape   *Scrape
 	Exporter *Exporter
 }
 
-// Skip is a case that this machine cannot run.
+// Skip is what was not measured, and why.
 type Skip struct {
-	Case   string
+	Case   string // or the collector that has none
 	Reason string
 }
 
-// Verdict is a goal and what became of it.
+// Verdict is a goal and whether the run met it.
 type Verdict struct {
 	Goal     string
 	Measured string
@@ -46,7 +47,7 @@ type Verdict struct {
 //go:embed overhead.md.tmpl
 var reportText string
 
-// write writes the page.
+// write writes the page to w.
 func (r *Report) write(w io.Writer) error {
 	page, err := template.New("overhead").Funcs(template.FuncMap{
 		"q":      quantile,
@@ -74,7 +75,7 @@ func (r *Report) write(w io.Writer) error {
 	return page.Execute(w, r)
 }
 
-// number writes a number, and a dash for one that there is not.
+// number formats a number. It returns a dash if there is none.
 func number(format string, v float64) string {
 	if math.IsNaN(v) || math.IsInf(v, 0) {
 		return "–"
@@ -82,7 +83,7 @@ func number(format string, v float64) string {
 	return fmt.Sprintf(format, v)
 }
 
-// Verdicts are the goals of all cases and of the process.
+// Verdicts returns the verdicts on the goals of all cases and of the process.
 func (r *Report) Verdicts() []Verdict {
 	var all []Verdict
 	for _, result := range r.Results {
@@ -96,14 +97,14 @@ func (r *Report) Verdicts() []Verdict {
 	return all
 }
 
-// verdicts are those of the process; busy says why a time is long that also
-// counts waiting for a CPU.
+// verdicts returns the verdicts on the goals of the process. The text busy says why times may be
+// long that include waiting for a CPU.
 func (x *Exporter) verdicts(busy string) []Verdict {
 	slowest := slices.MaxFunc(x.Scrapes, func(a, b ScrapeTimes) int {
 		return int(median(a.Times) - median(b.Times))
 	})
 	memory := judge("Resident memory with all collectors, after scrapes", 20, x.Resident/1e6, "%.1f MB")
-	memory.Why = fmt.Sprintf("%.1f MB of it are pages of the program's file, which the kernel takes back when it needs memory", x.File/1e6)
+	memory.Why = fmt.Sprintf("%.1f MB of it are pages of the program's file; the kernel takes them back when it needs memory", x.File/1e6)
 	start := judge("Start of the process to the end of the first scrape", 0.3, median(x.Starts)/1e9, "%.2f s")
 	start.Why = fmt.Sprintf("CPU time %.2f s%s", median(x.StartCPU)/1e9, busy)
 	scrape := judge("Scrape of everything over HTTP, "+slowest.Format, 3, median(slowest.Times)/1e6, "%.2f ms")
@@ -111,6 +112,7 @@ func (x *Exporter) verdicts(busy string) []Verdict {
 	return []Verdict{memory, start, scrape}
 }
 
+// verdict returns the verdict on a goal of the case.
 func (r *Result) verdict(g Goal) Verdict {
 	cost := fmt.Sprintf("%s: cost per %s", r.Case.Name, r.Case.Event)
 	var v Verdict
@@ -123,6 +125,7 @@ func (r *Result) verdict(g Goal) Verdict {
 	return v
 }
 
+// judge compares a measured value with its limit.
 func judge(what string, limit, measured float64, format string) Verdict {
 	v := Verdict{
 		Goal:     what + " ≤ " + fmt.Sprintf(format, limit),
@@ -137,12 +140,12 @@ func judge(what string, limit, measured float64, format string) Verdict {
 	return v
 }
 
-// ByClock are the results that have rounds by the clock.
+// ByClock returns the results that have rounds by the clock.
 func (r *Report) ByClock() []*Result {
 	return slices.DeleteFunc(slices.Clone(r.Results), func(r *Result) bool { return r.Case.OnlyInside })
 }
 
-// Repeated and Turns add up those of the results.
+// Repeated returns the number of repeated turns in all results.
 func (r *Report) Repeated() (n int) {
 	for _, result := range r.Results {
 		n += result.Repeated
@@ -150,7 +153,7 @@ func (r *Report) Repeated() (n int) {
 	return n
 }
 
-// Turns are those of all results.
+// Turns returns the number of turns in all results.
 func (r *Report) Turns() (n int) {
 	for _, result := range r.Results {
 		n += result.Turns

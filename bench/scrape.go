@@ -19,9 +19,9 @@ import (
 // Scrape is what a scrape of all collectors costs inside the process.
 type Scrape struct {
 	Steps []Step
-	// Collectors are how many there are in each status.
+	// Collectors is the number of collectors in each status.
 	Collectors map[engine.Status]int
-	// Samples of all families; a histogram is one.
+	// Samples is the number of samples in all families; a histogram is one.
 	Samples int
 	// MapBytes is the kernel memory of each collector's maps.
 	MapBytes map[string]float64
@@ -33,8 +33,8 @@ type Step struct {
 	Result testing.BenchmarkResult
 }
 
-// scrape attaches all collectors and measures the reading of their maps and
-// the writing of what was read.
+// scrape attaches all collectors. Then it measures how long reading their maps takes, and writing
+// what was read.
 func scrape(ctx context.Context, machine *kernel.Machine) (*Scrape, error) {
 	e := newEngine(machine, builtin.Collectors(), nil)
 	defer e.Close()
@@ -78,7 +78,7 @@ func scrape(ctx context.Context, machine *kernel.Machine) (*Scrape, error) {
 	return s, nil
 }
 
-// write gathers families and writes them, as the server does.
+// write gathers families and writes them to nowhere, as the server writes them to a scraper.
 func write(found metric.Families, format expfmt.Format) error {
 	gathered, err := found.Gather()
 	if err != nil {

@@ -9,13 +9,13 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// Series names samples: those of a family that have the labels.
+// Series selects the samples of a family that have the labels.
 type Series struct {
 	Name   string
 	Labels map[string]string
 }
 
-// with is the series with more labels.
+// with returns the series with more labels.
 func (s Series) with(labels map[string]string) *Series {
 	all := make(map[string]string)
 	maps.Copy(all, s.Labels)
@@ -23,7 +23,7 @@ func (s Series) with(labels map[string]string) *Series {
 	return &Series{s.Name, all}
 }
 
-// total adds up the samples; a histogram's value is its count.
+// total returns the sum of the samples. The value of a histogram is its count.
 func (s Series) total(families []metric.Family) float64 {
 	var total float64
 	for _, value := range s.by("", families) {
@@ -32,7 +32,7 @@ func (s Series) total(families []metric.Family) float64 {
 	return total
 }
 
-// by adds up the samples for each value of a label.
+// by returns the sum of the samples for each value of a label.
 func (s Series) by(label string, families []metric.Family) map[string]float64 {
 	sums := make(map[string]float64)
 	for _, f := range families {
@@ -60,6 +60,7 @@ func (s Series) by(label string, families []metric.Family) map[string]float64 {
 	return sums
 }
 
+// matches reports whether a sample with these label names and values belongs to the series.
 func (s Series) matches(names, values []string) bool {
 	for name, want := range s.Labels {
 		if i := slices.Index(names, name); i < 0 || values[i] != want {

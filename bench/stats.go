@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// quantile is the q-quantile of the values, between neighbours in proportion;
-// not a number if there are none.
+// quantile returns the q-quantile of the values, interpolated linearly between neighbours. It
+// returns NaN if there are no values.
 func quantile(values []float64, q float64) float64 {
 	if len(values) == 0 {
 		return math.NaN()
@@ -20,10 +20,11 @@ func quantile(values []float64, q float64) float64 {
 	return sorted[low] + (at-float64(low))*(sorted[high]-sorted[low])
 }
 
+// median returns the median of the values.
 func median(values []float64) float64 { return quantile(values, 0.5) }
 
-// Over is what a variant adds to an event by the clock, in ns: for each round
-// the difference to the same round with nothing attached.
+// Over returns what a variant adds to the time of an event by the clock, in ns. For each round it
+// is the difference to the same round with nothing attached.
 func (r *Result) Over(v variant) []float64 {
 	over := make([]float64, len(r.PerEvent[v]))
 	for i, t := range r.PerEvent[v] {
@@ -32,7 +33,7 @@ func (r *Result) Over(v variant) []float64 {
 	return over
 }
 
-// RunsPerEvent is how often programs of the variant ran for one event.
+// RunsPerEvent returns how often programs of the variant ran for one event.
 func (r *Result) RunsPerEvent(v variant) float64 {
 	var runs float64
 	for _, p := range r.Programs[v] {
@@ -41,20 +42,20 @@ func (r *Result) RunsPerEvent(v variant) float64 {
 	return runs / r.Events[v]
 }
 
-// PerRun is what the kernel's statistics say of one run of an empty program,
-// in ns, which is the statistics' own cost.
+// PerRun returns the time of one run of an empty program by the kernel's statistics, in ns. That is
+// what the statistics themselves cost.
 func (r *Result) PerRun() float64 {
 	return median(r.Inside[withEmpty]) / r.RunsPerEvent(withEmpty)
 }
 
-// Net is the time inside the variant's programs for one event, without what
-// the statistics themselves take, in ns.
+// Net returns the time that one event spends inside the variant's programs, in ns, without what the
+// statistics themselves cost.
 func (r *Result) Net(v variant) float64 {
 	return median(r.Inside[v]) - r.RunsPerEvent(v)*r.PerRun()
 }
 
-// Cost is what a variant adds to an event, in ns: by the clock, and where that
-// tells nothing, the net time inside the programs.
+// Cost returns what a variant adds to the time of an event, in ns. It is the time by the clock or,
+// if the clock says nothing about the case, the net time inside the programs.
 func (r *Result) Cost(v variant) float64 {
 	if r.Case.OnlyInside {
 		return r.Net(v)
@@ -62,9 +63,8 @@ func (r *Result) Cost(v variant) float64 {
 	return median(r.Over(v))
 }
 
-// NetRun is the net time of one run of a program, in ns.
+// NetRun returns the net time of one run of a program, in ns.
 func (r *Result) NetRun(p program) float64 { return p.Seconds*1e9/p.Runs - r.PerRun() }
 
-// Rare says that a program of the collector ran too seldom for its time to mean
-// anything.
+// Rare reports whether a program of the collector ran so rarely that its time means nothing.
 func (r *Result) Rare(p program) bool { return p.Runs < r.Events[withOurs]/100 }

@@ -17,13 +17,13 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// attached is a variant at work.
+// attached is a variant that is attached.
 type attached struct {
-	engine *engine.Engine // nil for nothing
-	counts *Series        // of the workload's events; nil if it counts none
+	engine *engine.Engine // nil for the variant without
+	counts *Series        // in which the variant counts the workload's events; nil if it does not count
 }
 
-// attach attaches a variant by the engine, as the exporter does.
+// attach attaches a variant by the same engine that the exporter uses.
 func (t *trial) attach(v variant) (*attached, error) {
 	spec, counts := t.c.Spec, t.c.Counted.with(t.load.labels())
 	switch v {
@@ -49,9 +49,9 @@ func (t *trial) attach(v variant) (*attached, error) {
 // errUnsupported says that this machine lacks what a collector needs.
 var errUnsupported = errors.New("not supported by this machine")
 
-// newEngine attaches collectors. The options are those of all of them.
+// newEngine attaches collectors, with the same options switched on in all of them.
 func newEngine(machine *kernel.Machine, specs []collector.Spec, options []string) *engine.Engine {
-	on := make(map[string]bool)
+	on := make(map[string]collector.Value)
 	for _, s := range specs {
 		for _, o := range options {
 			on[s.Name+"."+o] = true
@@ -66,24 +66,26 @@ func newEngine(machine *kernel.Machine, specs []collector.Spec, options []string
 	})
 }
 
+// close detaches the variant.
 func (a *attached) close() {
 	if a.engine != nil {
 		a.engine.Close()
 	}
 }
 
-// reading is what a variant has seen so far.
+// reading is what a variant has counted so far.
 type reading struct {
 	events uint64 // counted by the variant itself
-	// By program, from the kernel, while BPF statistics are on.
+	// programs are by name, from the kernel, while BPF statistics are on.
 	programs map[string]program
 }
 
-// program is what a program did, or did in a while.
+// program is how often a program ran and for how long, in all or in a turn.
 type program struct {
 	Runs, Seconds float64
 }
 
+// read reads what the variant has counted.
 func (a *attached) read(ctx context.Context) (reading, error) {
 	r := reading{programs: make(map[string]program)}
 	if a.engine == nil {
@@ -104,8 +106,8 @@ func (a *attached) read(ctx context.Context) (reading, error) {
 	return r, nil
 }
 
-// emptied is the collector with the programs that it takes on this machine,
-// which do nothing.
+// emptied returns a collector whose hooks are those that the given one takes on this machine. Its
+// programs only return, and it serves no metrics.
 func emptied(spec collector.Spec, taken []string) collector.Spec {
 	load := spec.Load
 	spec.Load = func() (*ebpf.CollectionSpec, error) {
@@ -118,9 +120,9 @@ func emptied(spec collector.Spec, taken []string) collector.Spec {
 		}
 		return obj, nil
 	}
-	spec.Hooks, spec.Maps, spec.Metrics = nil, nil, nil
+	spec.Hooks, spec.Tables, spec.Metrics = nil, nil, nil
 	for _, p := range taken {
-		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Programs: []string{p}})
+		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Ways: collector.By(p)})
 	}
 	return spec
 }

@@ -12,16 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// workload makes the kernel do one thing many times.
+// workload makes the same event happen in the kernel many times.
 type workload interface {
-	// run makes n events, at least, and returns the time they took; each
-	// workload says of which clock.
+	// run makes at least n events and returns the time that they took. Each workload says which
+	// clock that is.
 	run(n int) (time.Duration, error)
-	// total is how many such events there ever were, whoever made them: a
-	// right count of a while is at most its increase. Where nobody else
-	// counts them the error is errNoTotal.
+	// total returns how many such events there have been, whoever made them. A right count never
+	// grows by more than total does. If nobody else counts the events, the error is errNoTotal.
 	total() (uint64, error)
-	// labels are those of the events, in series that have them.
+	// labels returns the labels of the events' series.
 	labels() map[string]string
 	close() error
 }
@@ -29,18 +28,18 @@ type workload interface {
 // errNoTotal says that a count has no upper bound.
 var errNoTotal = errors.New("nobody else counts these events")
 
-// newWorkload starts a workload, whose methods are called from one goroutine.
+// newWorkload prepares a workload. One goroutine calls all its methods.
 type newWorkload func() (workload, error)
 
-// onOneCPU runs the functions at the same time on threads of their own, all on
-// one CPU, and returns the CPU time that the threads used together. That
-// includes their switching, and excludes what other processes do meanwhile.
+// onOneCPU runs the functions at the same time, each on a separate thread, all on one CPU. It
+// returns the CPU time that the threads used together. That includes the switches between them, and
+// excludes what other processes do meanwhile.
 func onOneCPU(functions ...func() error) (time.Duration, error) {
 	cpu, err := aCPU()
 	if err != nil {
 		return 0, err
 	}
-	// A collection of garbage would be measured, too.
+	// Go's garbage collection would be measured, too.
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 
 	type result struct {
@@ -50,8 +49,8 @@ func onOneCPU(functions ...func() error) (time.Duration, error) {
 	results := make(chan result)
 	for _, function := range functions {
 		go func() {
-			// Never unlocked: the thread ends with the goroutine, and with
-			// it its binding to the CPU.
+			// The thread is never unlocked, so it ends with the goroutine. Its binding to the CPU
+			// ends with it.
 			runtime.LockOSThread()
 			var r result
 			if r.err = unix.SchedSetaffinity(0, cpu); r.err == nil {
@@ -73,8 +72,8 @@ func onOneCPU(functions ...func() error) (time.Duration, error) {
 	return all.used, all.err
 }
 
-// aCPU is the last of the CPUs this process may use: the first ones serve
-// most interrupts.
+// aCPU returns the last of the CPUs that this process may use, because the first CPUs serve most
+// interrupts.
 func aCPU() (*unix.CPUSet, error) {
 	var allowed, one unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &allowed); err != nil {

@@ -6,20 +6,20 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-const diskDepth = 64 // requests at a time
+const diskDepth = 64 // requests at once
 
-// requests reads from a loop device in memory, past the page cache, many
-// requests at a time. Half of the work is done by threads of the kernel, so
-// the clock is the wall's.
+// requests reads from a loop device in memory, bypassing the page cache, many requests at once. Its
+// clock is wall time, because kernel threads do half of the work.
 type requests struct {
 	device *os.File
 	queue  *asyncReads
@@ -31,8 +31,8 @@ func newRequests() (workload, error) {
 		return nil, err
 	}
 	r := &requests{device: device}
-	// Through a scheduler, as disks have it by default, requests are both
-	// inserted and issued. Neighbours must not become one.
+	// With an I/O scheduler, which disks have by default, requests are both inserted and issued.
+	// Neighbouring requests must not be merged.
 	for name, value := range map[string]string{"scheduler": "mq-deadline", "nomerges": "2"} {
 		if err := os.WriteFile(filepath.Join(block(device), "queue", name), []byte(value), 0); err != nil {
 			return nil, errors.Join(err, r.close())
@@ -65,8 +65,8 @@ func (r *requests) close() error {
 	return errors.Join(errs, r.device.Close())
 }
 
-// bios reads from a compressed disk in memory (zram), whose driver takes bios
-// as they are and ends them at once: all on one thread, on CPU time.
+// bios reads from a compressed disk in memory (zram). Its driver takes bios directly and ends them
+// at once, so one thread does all the work, and the clock is that thread's CPU time.
 type bios struct {
 	device *os.File
 	buffer []byte
@@ -76,7 +76,7 @@ type bios struct {
 const zramControl = "/sys/class/zram-control/"
 
 func newBios() (workload, error) {
-	_ = exec.Command("modprobe", "zram").Run() // it may be built in
+	_ = kerneltest.Modprobe("zram") // fails harmlessly if zram is built in
 	added, err := os.ReadFile(zramControl + "hot_add")
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: it has no zram", errUnsupported)
@@ -122,8 +122,8 @@ func (b *bios) close() error {
 	return errors.Join(errs, os.WriteFile(zramControl+"hot_remove", []byte(b.number), 0))
 }
 
-// beside is requests on a machine that has a device without requests in use,
-// as every machine with LVM or LUKS has.
+// beside is the workload requests while a device without requests is in use, as on every machine
+// with LVM or LUKS.
 type beside struct {
 	workload
 	bios workload

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cached reads a loop device in memory page by page through the page cache,
-// which holds all of it, on CPU time.
+// cached reads a loop device in memory page by page through the page cache, which holds all of the
+// device. The clock is CPU time.
 type cached struct {
 	device *os.File
 	buffer []byte
@@ -24,7 +24,7 @@ func newCached() (workload, error) {
 		return nil, err
 	}
 	c := &cached{device: device, buffer: make([]byte, 16*os.Getpagesize())}
-	// Read once, all of it stays.
+	// After one pass, all of the device stays in the page cache.
 	_, err = c.pass(len(c.buffer), diskBytes/os.Getpagesize())
 	if err != nil {
 		return nil, errors.Join(err, c.close())
@@ -34,7 +34,8 @@ func newCached() (workload, error) {
 
 func (c *cached) run(n int) (time.Duration, error) { return c.pass(os.Getpagesize(), n) }
 
-// pass reads so many pages, size bytes at a time, over and over.
+// pass reads the given number of pages, size bytes at a time, from the start again when it reaches
+// the end of the device.
 func (c *cached) pass(size, pages int) (time.Duration, error) {
 	return onOneCPU(func() error {
 		for at := 0; at < pages*os.Getpagesize(); at += size {
@@ -50,8 +51,8 @@ func (c *cached) total() (uint64, error)    { return 0, errNoTotal }
 func (c *cached) labels() map[string]string { return nil }
 func (c *cached) close() error              { return c.device.Close() }
 
-// uncached is the same with nothing of the device in the page cache. Threads
-// of the kernel bring the pages in.
+// uncached is the same with nothing of the device in the page cache. Kernel threads bring the pages
+// in.
 type uncached struct{ *cached }
 
 func newUncached() (workload, error) {
@@ -78,8 +79,8 @@ func (u *uncached) run(n int) (time.Duration, error) {
 	return took, nil
 }
 
-// faults touches fresh pages of its own memory, a minor fault and an
-// allocation each, on CPU time.
+// faults writes to fresh anonymous pages. Each write is a minor fault and an allocation. The clock
+// is CPU time.
 type faults struct {
 	memory []byte
 }
@@ -89,7 +90,7 @@ func newFaults() (workload, error) {
 	if err != nil {
 		return nil, fmt.Errorf("allocating: %w", err)
 	}
-	// A fault must be for one page.
+	// Each fault must bring in one page, not a huge one.
 	if err := unix.Madvise(memory, unix.MADV_NOHUGEPAGE); err != nil && !errors.Is(err, unix.EINVAL) {
 		return nil, errors.Join(fmt.Errorf("refusing huge pages: %w", err), unix.Munmap(memory))
 	}

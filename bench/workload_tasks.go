@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// rareCall is the system call of the workload: as cheap as getpid, and nothing
-// else on the machine calls it, so that it can be counted exactly.
+// rareCall is the system call of the workload. It is as cheap as getpid, and nothing else on the
+// machine calls it, so its count is exact.
 const (
 	rareCall     = unix.SYS_SCHED_GET_PRIORITY_MAX
 	rareCallName = "sched_get_priority_max"
 )
 
-// syscalls calls one cheap system call, on CPU time.
+// syscalls makes one cheap system call again and again. The clock is CPU time.
 type syscalls struct {
 	made uint64
 }
@@ -43,14 +43,14 @@ func (s *syscalls) total() (uint64, error)    { return s.made, nil }
 func (s *syscalls) labels() map[string]string { return map[string]string{"syscall": rareCallName} }
 func (s *syscalls) close() error              { return nil }
 
-// nullReads reads nothing from /dev/null, by a thread with a name of its own,
-// on CPU time.
+// nullReads reads nothing from /dev/null, from a thread with a name that no other thread has. The
+// clock is CPU time.
 type nullReads struct {
 	null *os.File
 	made uint64
 }
 
-// nullReader is the thread's name, so that no read of another is counted.
+// nullReader is the name of the thread. By it, no read of another thread is counted.
 const nullReader = "null-reader"
 
 func newNullReads() (workload, error) {
@@ -70,7 +70,7 @@ func (r *nullReads) run(n int) (time.Duration, error) {
 	var b [1]byte
 	fd := r.null.Fd()
 	return onOneCPU(func() error {
-		// The thread ends with the run, and its name with it.
+		// The thread ends with the run, so its name does, too.
 		if err := unix.Prctl(unix.PR_SET_NAME, uintptr(unsafe.Pointer(name)), 0, 0, 0); err != nil {
 			return fmt.Errorf("naming the thread: %w", err)
 		}
@@ -85,8 +85,8 @@ func (r *nullReads) total() (uint64, error)    { return r.made, nil }
 func (r *nullReads) labels() map[string]string { return map[string]string{"process": nullReader} }
 func (r *nullReads) close() error              { return r.null.Close() }
 
-// switches passes a byte back and forth between two threads on one CPU, so
-// that each pass is a wake-up and a context switch, on CPU time.
+// switches passes a byte back and forth between two threads on one CPU. Each pass is a wake-up and
+// a context switch. The clock is CPU time.
 type switches struct {
 	ping, pong [2]int // pipes
 }
@@ -102,14 +102,15 @@ func newSwitches() (workload, error) {
 }
 
 func (s *switches) run(n int) (time.Duration, error) {
-	// The last pass need not switch, so there is one more.
+	// The last pass need not switch, so the workload makes one more.
 	return onOneCPU(
 		func() error { return pass(s.ping[1], s.pong[0], n/2+1) },
 		func() error { return answer(s.ping[0], s.pong[1], n/2+1) },
 	)
 }
 
-// total also counts the switches from idle CPUs, which are nobody's latency.
+// total returns the kernel's count of context switches. It includes switches from idle CPUs, which
+// schedlat does not count.
 func (s *switches) total() (uint64, error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -132,8 +133,8 @@ func (s *switches) close() error {
 	return nil
 }
 
-// pass writes a byte to one pipe and waits for one on the other. The calls are
-// raw so that Go's scheduler has no part in it.
+// pass writes a byte to one pipe and waits for a byte on the other, n times. The calls are raw, so
+// that Go's scheduler takes no part in them.
 func pass(to, from, n int) error {
 	for range n {
 		if err := move(unix.SYS_WRITE, to); err != nil {
@@ -146,6 +147,7 @@ func pass(to, from, n int) error {
 	return nil
 }
 
+// answer waits for a byte on one pipe and writes a byte to the other, n times.
 func answer(from, to, n int) error {
 	for range n {
 		if err := move(unix.SYS_READ, from); err != nil {
@@ -158,6 +160,7 @@ func answer(from, to, n int) error {
 	return nil
 }
 
+// move reads or writes one byte by a raw system call.
 func move(call uintptr, fd int) error {
 	var b [1]byte
 	for {

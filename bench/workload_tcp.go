@@ -9,24 +9,23 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// resends sends data to itself in a network of its own, and loses every tenth
-// packet on the way in: real retransmits of single segments, most of them by
-// threads of the kernel.
+// resends sends data to itself in a separate network namespace, and drops every tenth packet at the
+// receiver. This causes real retransmits of single segments, most of them by kernel threads.
 type resends struct {
-	network   *network
+	network   *kerneltest.Network
 	near, far *net.TCPConn
 	data      []byte
 }
 
-// resendsTo is the receiver's address, which nothing else on the machine has
-// (RFC 5737).
+// resendsTo is the receiver's address. Nothing else on the machine has it, because it is reserved
+// for documentation (RFC 5737).
 const resendsTo = "192.0.2.1"
 
 func newResends() (workload, error) {
@@ -35,11 +34,11 @@ func newResends() (workload, error) {
 		return nil, err
 	}
 	r := &resends{network: n, data: make([]byte, 64<<10)}
-	if r.near, r.far, err = n.pair(); err != nil {
-		n.close()
+	if r.near, r.far, err = pair(n); err != nil {
+		n.Close()
 		return nil, err
 	}
-	go io.Copy(io.Discard, r.far) // ends when it is closed
+	go io.Copy(io.Discard, r.far) // ends when r.far is closed
 	if err := control(r.far, loseEveryTenth); err != nil {
 		return nil, errors.Join(err, r.close())
 	}
@@ -57,7 +56,7 @@ func (r *resends) run(n int) (time.Duration, error) {
 	return time.Since(begin), err
 }
 
-// total is what the connection itself accounts for.
+// total returns the connection's own count of retransmitted segments.
 func (r *resends) total() (again uint64, err error) {
 	err = control(r.near, func(fd int) error {
 		info, err := unix.GetsockoptTCPInfo(fd, unix.IPPROTO_TCP, unix.TCP_INFO)
@@ -72,13 +71,13 @@ func (r *resends) total() (again uint64, err error) {
 func (r *resends) labels() map[string]string { return map[string]string{"destination": resendsTo} }
 
 func (r *resends) close() error {
-	// At once, without sending again what is still under way.
+	// Without linger, the connection ends at once and sends nothing again.
 	err := errors.Join(r.near.SetLinger(0), r.near.Close(), r.far.Close())
-	r.network.close()
+	r.network.Close()
 	return err
 }
 
-// loseEveryTenth has a socket drop a tenth of the packets that reach it.
+// loseEveryTenth makes a socket drop a tenth of the packets that reach it.
 func loseEveryTenth(fd int) error {
 	const random = 0xfffff000 + 56 // SKF_AD_OFF + SKF_AD_RANDOM of linux/filter.h
 	program := []unix.SockFilter{
@@ -91,6 +90,7 @@ func loseEveryTenth(fd int) error {
 		&unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]})
 }
 
+// control calls a function with the connection's file descriptor.
 func control(c *net.TCPConn, f func(fd int) error) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -100,49 +100,34 @@ func control(c *net.TCPConn, f func(fd int) error) error {
 	return errors.Join(raw.Control(func(fd uintptr) { inner = f(int(fd)) }), inner)
 }
 
-// network is a network namespace, and the thread that is in it.
-type network struct {
-	work   chan func() error
-	result chan error
-}
-
-func newNetwork() (*network, error) {
-	n := &network{work: make(chan func() error), result: make(chan error)}
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		for f := range n.work {
-			n.result <- f()
-		}
-	}()
-	err := n.do(func() error { return unix.Unshare(unix.CLONE_NEWNET) })
-	for _, command := range []string{
-		// A packet is a segment, and a retransmit sends one.
-		"link set lo up mtu 1500 gso_max_segs 1",
-		// What nobody acknowledges is sent again soon.
-		"route add local " + resendsTo + " dev lo rto_min 1ms",
-	} {
-		if err == nil {
-			err = n.do(func() error { return ip(command) })
-		}
-	}
+// newNetwork makes a network namespace in which single segments are retransmitted soon.
+func newNetwork() (*kerneltest.Network, error) {
+	n, err := kerneltest.NewNetwork()
 	if err != nil {
-		n.close()
+		return nil, err
+	}
+	for _, command := range []string{
+		// Each packet is one segment, so each retransmit sends one segment.
+		"ip link set lo up mtu 1500 gso_max_segs 1",
+		// A segment that nobody acknowledges is sent again after 1 ms.
+		"ip route add local " + resendsTo + " dev lo rto_min 1ms",
+	} {
+		err := n.Run(command)
+		if err == nil {
+			continue
+		}
+		n.Close()
+		if errors.Is(err, exec.ErrNotFound) {
+			return nil, fmt.Errorf("%w: it has no ip(8)", errUnsupported)
+		}
 		return nil, err
 	}
 	return n, nil
 }
 
-// do calls a function on the network's thread: sockets that it makes are there.
-func (n *network) do(f func() error) error {
-	n.work <- f
-	return <-n.result
-}
-
-func (n *network) close() { close(n.work) }
-
-// pair is a connection of the network to itself.
-func (n *network) pair() (near, far *net.TCPConn, err error) {
-	err = n.do(func() error {
+// pair returns both ends of a connection within the namespace.
+func pair(n *kerneltest.Network) (near, far *net.TCPConn, err error) {
+	err = n.Do(func() error {
 		var config net.ListenConfig
 		config.SetMultipathTCP(false)
 		listener, err := config.Listen(context.Background(), "tcp", resendsTo+":0")
@@ -157,15 +142,4 @@ func (n *network) pair() (near, far *net.TCPConn, err error) {
 		return err
 	})
 	return near, far, err
-}
-
-func ip(command string) error {
-	out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: it has no ip(8)", errUnsupported)
-	}
-	if err != nil {
-		return fmt.Errorf("ip %s: %w: %s", command, err, out)
-	}
-	return nil
 }

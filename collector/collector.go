@@ -9,42 +9,39 @@
 package collector
 
 import (
-	"context"
-	"time"
-
 	"github.com/cilium/ebpf"
-
-	"github.com/kernscope/kernscope/internal/label"
-	"github.com/kernscope/kernscope/internal/metric"
+	"github.com/cilium/ebpf/btf"
 )
 
 // Spec describes one collector.
 type Spec struct {
-	// Name identifies the collector: its flag, the "collector" label of
-	// kernscope's own metrics and, without dashes, its folder and the prefix
-	// of its maps.
+	// Name identifies the collector: its flag, the "collector" label of the
+	// self metrics and, without dashes, its folder and the prefix of its maps.
 	Name string
 	// Help says in one sentence what is measured.
 	Help string
-	// Port is where the collector listens when it is served alone.
+	// Port is where the collector listens when it is served alone. 0 means
+	// that it has no port of its own.
 	Port uint16
-	// Load parses the embedded object; it touches no kernel.
+	// Load parses the embedded object; it touches no kernel. A collector
+	// without programs has none.
 	Load func() (*ebpf.CollectionSpec, error)
-	// Hooks are the places of the kernel the collector attaches to.
+	// Module is the kernel module that the collector observes; nil if it
+	// observes the kernel itself, which is always there.
+	Module *Module
+	// Needs are what the collector takes besides CAP_BPF and CAP_PERFMON.
+	Needs []Need
+	// Hooks are the places of the kernel that the collector observes.
 	Hooks []Hook
-	// Tables are the C arrays that are indexed by a system call's number.
-	Tables []SyscallTable
-	// Options are the collector's own switches.
+	// Variables are the variables in C that the engine sets, besides
+	// those of [CommonVariables].
+	Variables []Variable
+	// Options are the collector's own settings.
 	Options []Option
-	// Maps describes maps that need more than their definition in C.
-	Maps []Map
-	// Metrics are the families the collector serves.
+	// Tables describes the maps whose rows are served or need care.
+	Tables []Table
+	// Metrics are the families that the collector serves.
 	Metrics []Metric
-	// Capabilities are what the collector needs besides CAP_BPF and
-	// CAP_PERFMON, on some machines at least.
-	Capabilities []Capability
-	// Events are what the recorder reads.
-	Events []Event
 	// Records, Alerts and Panels are what the rules and the dashboard are
 	// made of.
 	Records []Record
@@ -52,172 +49,73 @@ type Spec struct {
 	Panels  []Panel
 }
 
-// Hook is one place to attach, with alternatives in order of preference. The
-// engine takes the first that this kernel can run; the others never reach the
-// verifier.
+// Module is a kernel module that may be loaded and unloaded at any time. The
+// collector waits while it is not there.
+type Module struct {
+	// Name as in /sys/module, with underscores: "wireguard".
+	Name string
+	// Types returns the type information of a version of a module that has
+	// none of its own; nil if the module brings its own.
+	Types func(version string) (*btf.Spec, error)
+}
+
+// Need is what a collector takes from the system, for one reason. Held
+// capabilities and systemd's units are made of it, and doctor shows it.
+type Need struct {
+	// Why says what for and on which machines, as a sentence.
+	Why string
+	// Capabilities as in capabilities(7): "CAP_SYS_ADMIN".
+	Capabilities []string
+	// Held means that the collector takes the capabilities not only to start,
+	// but again and again while it runs, as at every read. Those that attaching
+	// takes are held anyway if the collector has a [Module].
+	Held bool
+	// Sockets are address families as in address_families(7): "AF_NETLINK".
+	Sockets []string
+	// Devices are device files: "/dev/zfs".
+	Devices []string
+	// Namespaces are kinds of namespace that the collector enters, as
+	// systemd.exec(5) names them: "net".
+	Namespaces []string
+}
+
+// Hook is one place to observe. The engine takes the first of its ways that
+// works on this machine.
 type Hook struct {
 	// Name is what the hook observes, in the user's words: "completion".
 	Name string
-	// Source, where there is one and it counts the right thing on this
-	// kernel, is taken before all programs.
-	Source *Source
-	// Programs are names of programs in the object, best first. Type and
-	// target follow from each program's section.
-	Programs []string
+	// Ways are the ways to observe it, best first.
+	Ways []Way
 	// When names the option without which the hook is left out; "" is always.
 	// Unless names one with which it is.
 	When   string
 	Unless string
-	// For names a program of an earlier hook, which needs this one too: the
-	// hook is left out where that program was not taken. "" is always.
-	For string
-	// Optional lets the collector run where the kernel has none of the places.
+	// Optional lets the collector run where no way works: the hook is absent,
+	// and so are the metrics that only it serves.
 	Optional bool
 	// Without says what an optional hook's absence means, in the user's words:
 	// "major faults that swap in have no latency". "" is nothing.
 	Without string
 }
 
-// Source is where the kernel itself counts, so that no program has to.
-type Source struct {
-	// From says where, in the user's words: "/proc/vmstat".
-	From string
-	// Enumerator of the kernel's named Enum: kernels without it count
-	// something else there, Otherwise says what. "" is right on all kernels.
-	Enum       string
-	Enumerator string
-	Otherwise  string
-	// Metrics are the names of the spec's metrics that it serves. Where it
-	// is taken, they are not read from their maps.
-	Metrics []string
-	// Read returns the samples of each metric, by its name. It runs at every
-	// scrape, one call at a time.
-	Read func(ctx context.Context) (map[string][]metric.Sample, error)
+// Way is one way to observe a hook: exactly one of Programs and Source.
+type Way struct {
+	// Programs are names of programs in the object. They are attached
+	// together or not at all. Type and target follow from each program's
+	// section.
+	Programs []string
+	// Source is where the kernel itself counts.
+	Source *Source
+	// Types means that the programs read structures of the module, and so need
+	// its type information.
+	Types bool
 }
 
-// SyscallTable is a "const volatile" C array of bytes, indexed by the number of
-// a system call, that is set before load. A call that the architecture does not
-// have is left out.
-type SyscallTable struct {
-	// Variable is the name in C.
-	Variable string
-	// Values are the elements by the call's name; the others are zero.
-	Values map[string]uint8
-	// Compat means the numbers that 32-bit programs use.
-	Compat bool
-}
-
-// Option is a switch of one collector, off by default, given on the command
-// line as --collector.<collector>.<name>.
-type Option struct {
-	Name string
-	Help string
-	// Variable is the "const volatile bool" in C that the switch sets; ""
-	// if the switch only selects hooks and metrics.
-	Variable string
-}
-
-// Map adds to a map's definition in C.
-type Map struct {
-	Name string
-	// Other reserves rows for what finds the map full: one whose key is all
-	// zero or, if Other names an enum member of the key, one per enumerator.
-	// Programs count there what did not fit; the labels of such a row read
-	// "other", except the enum's.
-	Other string
-	// Loss, if set, is the reason for which what is counted in the rows of
-	// Other is served as lost. Else the object's own "losses" may say so.
-	Loss string
-	// Size, if set, is asked at load how many rows the map needs on this
-	// machine; else the definition in C says.
-	Size func() (uint32, error)
-	// Owners says whose the rows are, where owners come and go.
-	Owners *Owners
-}
-
-// Owners are what a map's rows belong to, such as cgroups. Rows of an owner that
-// is gone are given up: what they counted moves to rows that differ from them
-// only in the owner, which reads "gone". These take half of the map at most;
-// then the members that are not [Map.Other] read "other". The map is a per-CPU
-// hash. No program may count for an owner that is gone, but for one that began
-// to run while the owner was there.
-type Owners struct {
-	// Field is the member of the key that identifies the owner. No owner has
-	// all its bits set.
-	Field string
-	// As makes what knows the owners.
-	As func() label.Owners
-}
-
-// Kind is the type of a metric family.
-type Kind int
-
-// The kinds of metric.
-const (
-	Counter Kind = iota + 1
-	// Histogram is of durations: the value is the struct hist of
-	// bpf/hist.bpf.h.
-	Histogram
-	// LinearHistogram is of small whole numbers: the value is an array, the
-	// element i counts observations of i.
-	LinearHistogram
-	// Ratio is a gauge: what Part had of the growth of Whole in the last full
-	// Window. If Whole did not grow, there is no sample.
-	Ratio
-)
-
-// Metric is one family, read from one map or a [Source].
-type Metric struct {
-	// Name of the family. The name of a histogram of durations ends in its
-	// unit, which the engine appends: the unit is the user's choice.
-	Name string
-	// Help is a sentence. That of a Ratio goes on with its window, which the
-	// engine appends.
-	Help string
-	Kind Kind
-	// Map whose rows become samples; "" if only a source serves it.
-	Map string
-	// Field is the member of the map's value that holds the number; "" is
-	// the whole value. The map's type information says where it is.
-	Field string
-	// Highest is the last finite bucket of a LinearHistogram.
-	Highest int
-	// Part names the counter that a Ratio is of, Whole those whose sum it is
-	// to; samples of equal labels belong together. Window is its time.
-	Part   string
-	Whole  []string
-	Window time.Duration
-	// Labels of each sample; a Ratio has those of its Part.
-	Labels []Label
-	// When names the option without which the family is left out, Unless one
-	// with which it is.
-	When   string
-	Unless string
-}
-
-// Index as a [Label.Field] is the position in a metric whose Field is an array.
-const Index = "[]"
-
-// Label turns a member of a map's key into a label.
-type Label struct {
-	// Name of the label.
-	Name string
-	// Field is a member of the key; "" is the whole key, [Index] the
-	// position in an array.
-	Field string
-	// Fixed is the label's value where it is the same for all rows.
-	Fixed string
-	// As makes the decoder of the raw member; nil for an enum, whose value
-	// becomes the enumerator's name in lower case without the prefix that
-	// all its enumerators share, and for an owner, whom the map's Owners name.
-	As func() label.Decoder
-}
-
-// Event describes a record that the collector's programs emit for a slow
-// occurrence.
-type Event struct {
-	// Ring is the ring buffer map the records arrive on.
-	Ring string
-	// Threshold is the C variable above which an event is recorded, in ns.
-	Threshold string
+// By returns a way of each program alone, best first, as most hooks have them.
+func By(programs ...string) []Way {
+	ways := make([]Way, len(programs))
+	for i, p := range programs {
+		ways[i].Programs = []string{p}
+	}
+	return ways
 }

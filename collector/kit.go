@@ -28,14 +28,6 @@ import "time"
 //
 // is the value of a gauge that is served in the unit of latencies.
 
-// Capability is a privilege that a collector needs.
-type Capability struct {
-	// Name as in capabilities(7): "CAP_SYS_ADMIN".
-	Name string
-	// Why says what for and where.
-	Why string
-}
-
 // Record is a recording rule: an expression that Prometheus evaluates once, for
 // all alerts and dashboards of a fleet that ask for it.
 type Record struct {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package textbook holds the collectors as textbooks and the well-known tools
-// write them, for comparison: they measure the same on the same kind of hook,
-// and differ in what they remember and where.
+// Package textbook holds collectors as textbooks and the well-known tools write them, for
+// comparison. They measure the same as kernscope's, on the same kind of hook. They differ in what
+// they store and where.
 package textbook
 
 import (
@@ -15,38 +15,30 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" cachestat cachestat.bpf.c -- -I../../bpf
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" diskio diskio.bpf.c -- -I../../bpf
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" fileops fileops.bpf.c -- -I../../bpf
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" memory memory.bpf.c -- -I../../bpf
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" schedlat schedlat.bpf.c -- -I../../bpf
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" syscall syscall.bpf.c -- -I../../bpf
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" tcpretransmit tcpretransmit.bpf.c -- -I../../bpf
-
 // Syscall counts system calls in a hash by number.
 func Syscall() collector.Spec {
 	return counting("syscall_calls", loadSyscall, []string{"syscall_count"},
 		collector.Label{Name: "syscall", As: label.Syscall})
 }
 
-// SyscallLatency remembers every call's entry in a hash by thread.
+// SyscallLatency stores the time of every call's entry in a hash by thread.
 func SyscallLatency() collector.Spec {
 	return counting("syscall_latency", loadSyscall, []string{"syscall_start", "syscall_end"},
 		collector.Label{Name: "syscall", Field: "number", As: label.Syscall}, of("slot", label.Number))
 }
 
-// Schedlat remembers every wake-up in a hash by pid.
+// Schedlat stores the time of every wake-up in a hash by pid.
 func Schedlat() collector.Spec {
 	return counting("schedlat_delay", loadSchedlat, []string{"schedlat_wakeup", "schedlat_wakeup_new", "schedlat_switch"},
 		collector.Label{Name: "slot", As: label.Number})
 }
 
-// Diskio remembers every request's start in a hash by request.
+// Diskio stores the start of every request in a hash by request.
 func Diskio() collector.Spec {
 	return diskio("diskio_insert", "diskio_issue", "diskio_complete")
 }
 
-// DiskioBios remembers every bio's start in a hash by bio.
+// DiskioBios stores the start of every bio in a hash by bio.
 func DiskioBios() collector.Spec {
 	return diskio("diskio_submit", "diskio_bio_end")
 }
@@ -65,7 +57,7 @@ func Fileops() collector.Spec {
 	return spec
 }
 
-// Cachestat remembers every page that was added in a hash by file and page.
+// Cachestat stores every added page in a hash by file and page.
 func Cachestat() collector.Spec {
 	return counting("cachestat_events", loadCachestat, []string{"cachestat_add", "cachestat_dirty", "cachestat_read"},
 		collector.Label{Name: "event"})
@@ -84,24 +76,26 @@ func Tcpretransmit() collector.Spec {
 		of("source_port", label.Number), of("destination_port", label.Number))
 }
 
-// Events is the one metric of each: what the collector has counted.
+// Events is the name of the only metric of each collector: what it has counted.
 const Events = "events"
 
-// counting is a collector whose name the name of its map begins with.
+// counting returns a collector that serves one map. The collector has the name with which the map's
+// name begins.
 func counting(table string, load func() (*ebpf.CollectionSpec, error), programs []string, labels ...collector.Label) collector.Spec {
 	name, _, _ := strings.Cut(table, "_")
 	spec := collector.Spec{
 		Name:    name,
 		Load:    load,
-		Metrics: []collector.Metric{{Name: Events, Kind: collector.Counter, Map: table, Labels: labels}},
+		Tables:  []collector.Table{{Map: table, Labels: labels}},
+		Metrics: []collector.Metric{{Name: Events, Kind: collector.Counter, Map: table}},
 	}
 	for _, p := range programs {
-		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Programs: []string{p}})
+		spec.Hooks = append(spec.Hooks, collector.Hook{Name: p, Ways: collector.By(p)})
 	}
 	return spec
 }
 
-// of is the label of a key's member with its name.
+// of returns a label that has the name of the key's member.
 func of(field string, as func() label.Decoder) collector.Label {
 	return collector.Label{Name: field, Field: field, As: as}
 }

@@ -80,8 +80,8 @@ func TestConfigPrintsWhatWasChosen(t *testing.T) {
 func TestConfigKnowsEveryPort(t *testing.T) {
 	_, stdout, _ := command(t, "config", "prometheus", "--layout=per-collector")
 	for _, s := range builtin.Collectors() {
-		if !strings.Contains(stdout, "exporter: "+s.Name+"\n") {
-			t.Errorf("%s is not scraped", s.Name)
+		if scraped := strings.Contains(stdout, "exporter: "+s.Name+"\n"); scraped != (s.Port != 0) {
+			t.Errorf("%s of port %d is scraped: %v", s.Name, s.Port, scraped)
 		}
 	}
 }

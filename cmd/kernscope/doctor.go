@@ -16,22 +16,31 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 	"golang.org/x/sys/unix"
 
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 )
 
 // report is what doctor finds, as --json prints it.
 type report struct {
-	Kernel       string         `json:"kernel"`
-	Architecture string         `json:"architecture"`
-	Lockdown     string         `json:"lockdown"`
-	TypeInfo     string         `json:"type_information"`
-	Needs        []string       `json:"needs"`
-	Collectors   []engine.State `json:"collectors"`
-	Well         bool           `json:"well"`
+	Kernel       string `json:"kernel"`
+	Architecture string `json:"architecture"`
+	Lockdown     string `json:"lockdown"`
+	TypeInfo     string `json:"type_information"`
+	// Needs are what every collector needs, MoreNeeds what single ones do.
+	Needs     []string `json:"needs"`
+	MoreNeeds []string `json:"more_needs,omitempty"`
+	// Held are the capabilities that serve holds for these collectors, Denied
+	// those that it cannot.
+	Held       []string       `json:"held_capabilities,omitempty"`
+	Denied     []string       `json:"denied_capabilities,omitempty"`
+	Modules    []string       `json:"modules,omitempty"`
+	Collectors []engine.State `json:"collectors"`
+	Well       bool           `json:"well"`
 }
 
-// needs are what every collector needs; what one needs beyond is in its hooks.
+// needs are what every collector needs.
 var needs = []string{"CAP_BPF and CAP_PERFMON (or root)", "type information (BTF)"}
 
 // addDoctor adds the command that tries every collector and explains.
@@ -54,7 +63,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 		if _, err := e.Families(ctx, nil); err != nil {
 			return err
 		}
-		r, err := examine(cfg.Machine, e)
+		r, err := examine(cfg.Machine, specs, e)
 		if err != nil {
 			return err
 		}
@@ -72,7 +81,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 	}
 }
 
-func examine(machine *kernel.Machine, e *engine.Engine) (*report, error) {
+func examine(machine *kernel.Machine, specs []collector.Spec, e *engine.Engine) (*report, error) {
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return nil, fmt.Errorf("asking for the kernel's release: %w", err)
@@ -95,20 +104,92 @@ func examine(machine *kernel.Machine, e *engine.Engine) (*report, error) {
 		r.TypeInfo = f.Reason
 	}
 	for _, s := range r.Collectors {
-		r.Well = r.Well && s.Status == engine.Running
+		r.Well = r.Well && s.Status.Well()
 	}
+	held, denied, err := holding(specs, "", nil, nil).Holds()
+	if err != nil {
+		return nil, err
+	}
+	for _, h := range held {
+		r.Held = append(r.Held, h.String())
+	}
+	for _, d := range denied {
+		r.Denied = append(r.Denied, d.String())
+	}
+	r.MoreNeeds, r.Modules = moreNeeds(specs), modules(machine, specs)
 	return r, nil
+}
+
+// moreNeeds says what single collectors need, and why.
+func moreNeeds(specs []collector.Spec) []string {
+	var lines []string
+	for _, s := range specs {
+		for _, n := range s.Needs {
+			things := slices.Concat(n.Capabilities, n.Sockets, n.Devices)
+			for _, name := range n.Namespaces {
+				things = append(things, name+" namespaces")
+			}
+			lines = append(lines, fmt.Sprintf("%s also needs %s: %s", s.Name, strings.Join(things, " and "), n.Why))
+		}
+	}
+	return lines
+}
+
+// modules says of each module that a collector observes whether it is loaded,
+// and what keeps it from being unloaded.
+func modules(machine *kernel.Machine, specs []collector.Spec) []string {
+	var lines []string
+	for _, s := range specs {
+		if s.Module == nil {
+			continue
+		}
+		module := machine.Module(s.Module.Name)
+		line := "module " + module.Name
+		switch {
+		case module.BuiltIn:
+			line += " is part of the kernel"
+		case !module.Live:
+			line += " is not loaded"
+		default:
+			line += " is loaded"
+			if h, err := machine.Holders(module.Name); err == nil && h.References > 0 {
+				line += fmt.Sprintf(", in use %d times", h.References)
+				if len(h.Modules) > 0 {
+					line += ", by " + strings.Join(h.Modules, ", ")
+				}
+			}
+		}
+		if !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
+	}
+	return lines
 }
 
 func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "Linux %s on %s, lockdown %s, type information: %s\n", r.Kernel, r.Architecture, r.Lockdown, r.TypeInfo)
 	fmt.Fprintf(w, "Every collector needs %s.\n", strings.Join(r.Needs, " and "))
-	running := 0
+	for _, n := range r.MoreNeeds {
+		fmt.Fprintln(w, n)
+	}
+	for _, m := range r.Modules {
+		fmt.Fprintf(w, "%s.\n", strings.ToUpper(m[:1])+m[1:])
+	}
+	for _, h := range r.Held {
+		fmt.Fprintf(w, "While it serves, kernscope holds %s.\n", h)
+	}
+	for _, d := range r.Denied {
+		fmt.Fprintf(w, "While it serves, kernscope cannot hold %s.\n", d)
+	}
+	running, waiting := 0, 0
 	var names []string
 	for i, c := range r.Collectors {
 		names = append(names, c.Collector)
-		if c.Status == engine.Running {
+		switch c.Status {
+		case engine.Running:
 			running++
+		case engine.Waiting:
+			waiting++
 		}
 		if i+1 < len(r.Collectors) && fareAlike(c, r.Collectors[i+1]) {
 			continue // as without privileges: what is true of all is said once
@@ -116,7 +197,11 @@ func (r *report) print(w io.Writer) {
 		printCollector(w, c, strings.Join(names, ", "))
 		names = nil
 	}
-	fmt.Fprintf(w, "\n%d of %d collectors run on this machine.\n", running, len(r.Collectors))
+	fmt.Fprintf(w, "\n%d of %d collectors run on this machine", running, len(r.Collectors))
+	if waiting > 0 {
+		fmt.Fprintf(w, ", %d wait", waiting)
+	}
+	fmt.Fprintln(w, ".")
 }
 
 func fareAlike(a, b engine.State) bool {
@@ -138,7 +223,7 @@ func printCollector(w io.Writer, c engine.State, names string) {
 	}
 }
 
-func printHook(w io.Writer, h engine.HookState) {
+func printHook(w io.Writer, h attach.HookState) {
 	at := "at " + h.Attach
 	if h.Attach == "" {
 		at = "not here"

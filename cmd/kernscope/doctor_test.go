@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 )
 
@@ -20,12 +22,12 @@ func printed(collectors ...engine.State) string {
 func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 	got := printed(engine.State{
 		Collector: "memory", Status: engine.Running,
-		Hooks: []engine.HookState{
-			{Name: "allocation", Program: "allocate", Attach: "raw_tp/a", AnyOf: []string{"raw_tp/a"}},
+		Hooks: []attach.HookState{
+			{Name: "allocation", Programs: []string{"allocate"}, Attach: "raw_tp/a", AnyOf: []string{"raw_tp/a"}},
 		},
-		Absent: []engine.HookState{{
+		Absent: []attach.HookState{{
 			Name: "start of a swap-in", AnyOf: []string{"fentry/s"}, Without: "swap-ins have no latency",
-			Rejected: []engine.Rejection{{Program: "swap", Attach: "fentry/s", Reason: "this kernel has no function s"}},
+			Rejected: []attach.Rejection{{Program: "swap", Attach: "fentry/s", Reason: "this kernel has no function s"}},
 		}},
 	})
 	const want = `memory: running
@@ -42,11 +44,11 @@ func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 
 func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
 	places := []string{"tp_btf/x", "raw_tp/x"}
-	got := printed(engine.State{Collector: "x", Status: engine.Running, Hooks: []engine.HookState{
-		{Name: "best", Program: "typed", Attach: "tp_btf/x", AnyOf: places},
+	got := printed(engine.State{Collector: "x", Status: engine.Running, Hooks: []attach.HookState{
+		{Name: "best", Programs: []string{"typed"}, Attach: "tp_btf/x", AnyOf: places},
 		{
-			Name: "next", Program: "raw", Attach: "raw_tp/x", AnyOf: places,
-			Rejected: []engine.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
+			Name: "next", Programs: []string{"raw"}, Attach: "raw_tp/x", AnyOf: places,
+			Rejected: []attach.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
 		},
 	}})
 	const want = `x: running
@@ -78,5 +80,32 @@ c: failed
 `
 	if got != want {
 		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDoctorSaysWhatIsNeededAndHeld(t *testing.T) {
+	var out strings.Builder
+	(&report{
+		Needs: needs,
+		MoreNeeds: moreNeeds([]collector.Spec{
+			{Name: "plain"},
+			{Name: "tunnel", Needs: []collector.Need{{Capabilities: []string{"CAP_NET_ADMIN"}, Namespaces: []string{"net"}, Why: "It asks in each."}}},
+		}),
+		Modules:    []string{"module wireguard is not loaded"},
+		Held:       []string{"cap_bpf (tunnel attaches)"},
+		Denied:     []string{"CAP_PERFMON (tunnel attaches): forbidden: it counts nothing"},
+		Collectors: []engine.State{{Collector: "tunnel", Status: engine.Waiting, Reason: "module wireguard is not loaded"}},
+	}).print(&out)
+	for _, line := range []string{
+		"tunnel also needs CAP_NET_ADMIN and net namespaces: It asks in each.",
+		"Module wireguard is not loaded.",
+		"While it serves, kernscope holds cap_bpf (tunnel attaches).",
+		"While it serves, kernscope cannot hold CAP_PERFMON (tunnel attaches): forbidden: it counts nothing.",
+		"tunnel: waiting",
+		"0 of 1 collectors run on this machine, 1 wait.",
+	} {
+		if !strings.Contains(out.String(), line+"\n") {
+			t.Errorf("no line %q in\n%s", line, &out)
+		}
 	}
 }

@@ -27,8 +27,8 @@ type environment struct {
 type collectorFlags struct {
 	specs           []collector.Spec
 	enabled         map[string]*bool
-	asked           map[string]*bool // set by the user, not by default
-	options         map[string]*bool // by "collector.option"
+	asked           map[string]*bool       // set by the user, not by default
+	options         map[string]*optionFlag // by "collector.option"
 	disableDefaults *bool
 	units           *string
 	btf             *string
@@ -39,7 +39,7 @@ func addCollectorFlags(app *kingpin.Application, specs []collector.Spec) *collec
 		specs:   specs,
 		enabled: make(map[string]*bool),
 		asked:   make(map[string]*bool),
-		options: make(map[string]*bool),
+		options: make(map[string]*optionFlag),
 	}
 	f.units = app.Flag("units", "Unit of latencies, in names and values: microseconds or seconds.").
 		Default("microseconds").Enum("microseconds", "seconds")
@@ -52,7 +52,7 @@ func addCollectorFlags(app *kingpin.Application, specs []collector.Spec) *collec
 			Default("true").IsSetByUser(f.asked[s.Name]).Bool()
 		for _, o := range s.Options {
 			name := s.Name + "." + o.Name
-			f.options[name] = app.Flag("collector."+name, o.Help).Bool()
+			f.options[name] = addOption(app, "collector."+name, o)
 		}
 	}
 	return f
@@ -125,14 +125,14 @@ func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logge
 	if err != nil {
 		return engine.Config{}, fmt.Errorf("flag --btf: %w", err)
 	}
-	options := make(map[string]bool)
+	options := make(map[string]collector.Value)
 	for _, s := range f.specs {
 		served := slices.ContainsFunc(specs, func(c collector.Spec) bool { return c.Name == s.Name })
 		for _, o := range s.Options {
 			name := s.Name + "." + o.Name
-			options[name] = *f.options[name]
+			options[name] = f.options[name].value
 			// No error: units of systemd that run a collector each share their flags.
-			if options[name] && !served {
+			if f.options[name].isSet() && !served {
 				logger.Warn("Option has no effect", "flag", "--collector."+name, "collector", s.Name)
 			}
 		}

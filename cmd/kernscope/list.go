@@ -19,10 +19,14 @@ func addList(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	return cmd.FullCommand(), func(_ context.Context, env environment) error {
 		w := tabwriter.NewWriter(env.stdout, 0, 8, 2, ' ', 0)
 		for _, s := range flags.specs {
-			fmt.Fprintf(w, "%s\tport %d\t%s\n", s.Name, s.Port, s.Help)
+			port := "no port"
+			if s.Port != 0 {
+				port = fmt.Sprintf("port %d", s.Port)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\n", s.Name, port, s.Help)
 			seen := make(map[string]bool)
 			for _, m := range s.Metrics {
-				line := fmt.Sprintf("\t%s\t%s", kindName(m.Kind), signature(m, *flags.units))
+				line := fmt.Sprintf("\t%s\t%s", kindName(m.Kind), signature(s, m, *flags.units))
 				if m.When != "" {
 					line += fmt.Sprintf(" with --collector.%s.%s", s.Name, m.When)
 				}
@@ -42,16 +46,13 @@ func addList(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	}
 }
 
-// signature is a metric's name as it is served, and its labels.
-func signature(m collector.Metric, unit string) string {
-	name := m.Name
-	if m.Kind == collector.Histogram {
-		name += "_" + unit
-	}
+// signature returns a family's name and labels.
+func signature(s collector.Spec, m collector.Metric, unit string) string {
 	var labels []string
-	for _, l := range m.Labels {
+	for _, l := range s.LabelsOf(m) {
 		labels = append(labels, l.Name)
 	}
+	name := m.FullName(unit)
 	if len(labels) == 0 {
 		return name
 	}

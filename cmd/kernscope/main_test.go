@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
@@ -85,7 +86,7 @@ func TestListNamesEverything(t *testing.T) {
 	}
 	for _, s := range builtin.Collectors() {
 		for _, m := range s.Metrics {
-			if !strings.Contains(stdout, signature(m, "seconds")) {
+			if !strings.Contains(stdout, signature(s, m, "seconds")) {
 				t.Errorf("list does not show %s of %s", m.Name, s.Name)
 			}
 		}
@@ -115,8 +116,8 @@ func TestDoctorFindsThisMachineWell(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 		for _, hook := range builtin.Collectors()[i].Hooks {
-			named := func(h engine.HookState) bool { return h.Name == hook.Name }
-			if hook.When == "" && hook.Unless == "" && hook.For == "" && !slices.ContainsFunc(slices.Concat(s.Hooks, s.Absent), named) {
+			named := func(h attach.HookState) bool { return h.Name == hook.Name }
+			if hook.When == "" && hook.Unless == "" && !slices.ContainsFunc(slices.Concat(s.Hooks, s.Absent), named) {
 				t.Errorf("%s does not show %s", s.Collector, hook.Name)
 			}
 		}

@@ -10,7 +10,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/attach"
 )
 
 // pinFlags say whether and where collectors go on counting between runs.
@@ -32,11 +32,11 @@ func addPinFlags(cmd *kingpin.CmdClause, help, byDefault string) *pinFlags {
 
 // open returns where to pin, nil if that is not wanted. Where it is not possible
 // that is an error only if it was asked for.
-func (f *pinFlags) open(logger *slog.Logger) (*engine.Pins, error) {
+func (f *pinFlags) open(logger *slog.Logger) (*attach.Pins, error) {
 	if !*f.on {
 		return nil, nil
 	}
-	pins, err := engine.OpenPins(*f.directory)
+	pins, err := attach.OpenPins(*f.directory)
 	if err == nil {
 		return pins, nil
 	}
@@ -48,7 +48,7 @@ func (f *pinFlags) open(logger *slog.Logger) (*engine.Pins, error) {
 }
 
 // unpin removes what these collectors have pinned, if anything is pinned at all.
-func unpin(pins *engine.Pins, collectors []string) error {
+func unpin(pins *attach.Pins, collectors []string) error {
 	if pins == nil || len(collectors) == 0 { // no name would be all
 		return nil
 	}
@@ -57,8 +57,8 @@ func unpin(pins *engine.Pins, collectors []string) error {
 
 // remove removes what was pinned by the collectors, by all if none is named.
 func (f *pinFlags) remove(collectors []string) error {
-	pins, err := engine.OpenPins(*f.directory)
-	if errors.Is(err, engine.ErrNoPins) || errors.Is(err, fs.ErrNotExist) {
+	pins, err := attach.OpenPins(*f.directory)
+	if errors.Is(err, attach.ErrNoPins) || errors.Is(err, fs.ErrNotExist) {
 		return nil // where there is no file system, nothing is pinned
 	}
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
 	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // asCommand in the environment makes the test's binary be the command.
@@ -79,6 +80,7 @@ func start(t *testing.T, attr *syscall.SysProcAttr, args ...string) *process {
 // startUnder runs the command through another.
 func startUnder(t *testing.T, wrapper []string, args ...string) *process {
 	t.Helper()
+	kerneltest.Tool(t, wrapper[0])
 	return launch(t, nil, append(append(wrapper, executable(t)), args...))
 }
 

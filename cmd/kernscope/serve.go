@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -21,6 +22,7 @@ import (
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/kit"
+	"github.com/kernscope/kernscope/internal/metric"
 	"github.com/kernscope/kernscope/internal/privilege"
 	"github.com/kernscope/kernscope/internal/server"
 )
@@ -50,7 +52,7 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
 	f.noOwn = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
-	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep after attaching, separated by commas; \"none\" or \"all\".").Default("none").String()
+	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
 	f.pin = addPinFlags(cmd, "Go on counting when the exporter ends; the next start goes on from there. \"kernscope textfile --unpin\" ends it.", "false")
 	return cmd.FullCommand(), f.serve
 }
@@ -66,7 +68,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err != nil {
 		return fmt.Errorf("flag --keep-capabilities: %w: %w", err, errUsage)
 	}
-	if len(*f.named) == 1 && !f.addressSet {
+	if len(*f.named) == 1 && specs[0].Port != 0 && !f.addressSet {
 		*f.web.WebListenAddresses = []string{fmt.Sprintf(":%d", specs[0].Port)}
 		*f.compat = false // it is on its own port
 	}
@@ -90,6 +92,8 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if cfg.Pins, err = f.pin.open(env.logger); err != nil {
 		return err
 	}
+	holder := new(privilege.Holder)
+	cfg.Privileged = holder.Do
 	e := engine.New(cfg)
 	defer e.Close()
 	if err := namedRun(*f.named, e); err != nil {
@@ -101,18 +105,17 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err := unpin(cfg.Pins, f.collectors.switchedOff(*f.named)); err != nil {
 		return err
 	}
-	kept, err := privilege.Drop(keep, e.Check)
+	left, err := holder.Drop(holding(specs, *f.keep, keep, e.Check))
 	if err != nil {
 		return fmt.Errorf("giving up capabilities: %w", err)
 	}
-	for _, k := range kept {
-		env.logger.Info("Keeping a capability", "capability", k.Name, "reason", k.Reason)
-	}
+	logCapabilities(env.logger, left)
+	e.Follow()
 
 	s, err := server.Listen(server.Config{
-		Source:        e.Families,
+		Families:      endingWith(ctx, e.Families),
 		Collectors:    func() []server.Collector { return describe(specs, e) },
-		Own:           f.ownRegistry(),
+		SelfMetrics:   f.selfRegistry(left),
 		Version:       version.Info(),
 		TelemetryPath: *f.path,
 		MaxRequests:   *f.maxScrapes,
@@ -137,35 +140,61 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	return err
 }
 
-// namedRun fails if a collector that was asked for by name does not run.
+// explain returns an error that says why a collector does not run.
+func explain(s engine.State) error {
+	err := fmt.Errorf("%s is %s: %s", s.Collector, s.Status, s.Reason)
+	if s.Remedy != "" {
+		err = fmt.Errorf("%w; remedy: %s", err, s.Remedy)
+	}
+	return err
+}
+
+// scrapeGrace is how long a scrape may go on after the end was asked for.
+const scrapeGrace = 400 * time.Millisecond
+
+// endingWith ends readings soon after ctx ends: a collector that hangs does not
+// keep the program from ending.
+func endingWith(ctx context.Context, source server.Families) server.Families {
+	return func(scrape context.Context, names []string) ([]metric.Family, error) {
+		scrape, cancel := context.WithCancel(scrape)
+		defer cancel()
+		stop := context.AfterFunc(ctx, func() { time.AfterFunc(scrapeGrace, cancel) })
+		defer stop()
+		return source(scrape, names)
+	}
+}
+
+// namedRun fails if a collector that was asked for by name does not run. One
+// that waits will.
 func namedRun(named []string, e *engine.Engine) error {
 	if len(named) == 0 {
 		return nil
 	}
 	var errs []error
 	for _, s := range e.States() {
-		if s.Status == engine.Running {
+		if s.Status.Well() {
 			continue
 		}
-		err := fmt.Errorf("%s is %s: %s", s.Collector, s.Status, s.Reason)
-		if s.Remedy != "" {
-			err = fmt.Errorf("%w; remedy: %s", err, s.Remedy)
-		}
-		errs = append(errs, err)
+		errs = append(errs, explain(s))
 	}
 	return errors.Join(errs...)
 }
 
-func (f *serveFlags) ownRegistry() *prometheus.Registry {
-	own := prometheus.NewRegistry()
-	own.MustRegister(versioncollector.NewCollector("kernscope"))
+// selfRegistry gathers the metrics about this process, of which these
+// capabilities are left.
+func (f *serveFlags) selfRegistry(left privilege.Outcome) *prometheus.Registry {
+	self := prometheus.NewRegistry()
+	self.MustRegister(versioncollector.NewCollector("kernscope"))
+	if len(left.Held) > 0 {
+		self.MustRegister(heldCapabilities(left.Held))
+	}
 	if !*f.noOwn {
-		own.MustRegister(
+		self.MustRegister(
 			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 			collectors.NewGoCollector(),
 		)
 	}
-	return own
+	return self
 }
 
 // describe joins what the specs and the engine say of the collectors.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kerneltest"
+	"github.com/kernscope/kernscope/internal/metric"
 )
 
 func TestServe(t *testing.T) {
@@ -193,4 +194,37 @@ func TestKernelWithoutTypes(t *testing.T) {
 		t.Error("programs that need the kernel's own types are attached")
 	}
 	p.stop()
+}
+
+// TestEndingWith ends a scrape that hangs once the program is told to end, and
+// lets others be.
+func TestEndingWith(t *testing.T) {
+	ctx, end := context.WithCancel(t.Context())
+	hung := make(chan error)
+	source := endingWith(ctx, func(scrape context.Context, names []string) ([]metric.Family, error) {
+		if names[0] == "hangs" {
+			<-scrape.Done()
+			return nil, scrape.Err()
+		}
+		return []metric.Family{{Name: names[0]}}, scrape.Err()
+	})
+	go func() {
+		_, err := source(t.Context(), []string{"hangs"})
+		hung <- err
+	}()
+	if _, err := source(t.Context(), []string{"works"}); err != nil {
+		t.Error(err)
+	}
+	end()
+	if families, err := source(t.Context(), []string{"works"}); err != nil || len(families) != 1 {
+		t.Errorf("%v, %v of a scrape in the grace", families, err)
+	}
+	select {
+	case err := <-hung:
+		if err == nil {
+			t.Error("no error of what did not end")
+		}
+	case <-time.After(time.Minute):
+		t.Fatal("it hangs")
+	}
 }

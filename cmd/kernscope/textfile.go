@@ -15,6 +15,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/textfile"
@@ -33,7 +34,7 @@ type textfileFlags struct {
 // addTextfile adds the command that writes metrics once, for node_exporter.
 func addTextfile(app *kingpin.Application, flags *collectorFlags) (string, action) {
 	f := &textfileFlags{collectors: flags}
-	cmd := app.Command("textfile", "Write each collector's metrics to a file for node_exporter's textfile collector, and end. A timer should run it. The files of collectors that do not run or are switched off are removed.")
+	cmd := app.Command("textfile", "Write each collector's metrics to a file for node_exporter's textfile collector, and end. A timer should run it. The file of a collector that does not run says why; those of collectors that are switched off are removed.")
 	f.named = flags.addNamed(cmd, "Only these collectors; each must run on this machine.")
 	f.directory = cmd.Flag("directory", "Directory of the files: node_exporter's --collector.textfile.directory.").
 		Default("/var/lib/node_exporter/textfile_collector").String()
@@ -88,7 +89,7 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 		case <-time.After(*f.window):
 		}
 	}
-	e.EndWindow(ctx)
+	e.EndWindow()
 	if err := writeFiles(ctx, specs, e, dir, env.logger); err != nil {
 		return err
 	}
@@ -100,17 +101,17 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 	if err := f.forget(dir, cfg.Pins); err != nil {
 		return err
 	}
-	if err := namedRun(*f.named, e); err != nil {
+	if err := errors.Join(namedRun(*f.named, e), failed(e)); err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(e.States(), func(s engine.State) bool { return s.Status == engine.Running }) {
+	if !slices.ContainsFunc(e.States(), func(s engine.State) bool { return s.Status.Well() }) {
 		return errors.New("no collector runs on this machine: see kernscope doctor")
 	}
 	return nil
 }
 
 // forget removes what earlier runs left of collectors that are switched off.
-func (f *textfileFlags) forget(dir *textfile.Directory, pins *engine.Pins) error {
+func (f *textfileFlags) forget(dir *textfile.Directory, pins *attach.Pins) error {
 	off := f.collectors.switchedOff(*f.named)
 	for _, name := range off {
 		if err := dir.Remove(collector.TextfileName(name)); err != nil {
@@ -157,28 +158,31 @@ func mustWait(specs []collector.Spec, e *engine.Engine) bool {
 	return false
 }
 
-// writeFiles writes the file of each collector, or removes it if the collector
-// does not run: no numbers are better than old ones.
+// failed returns an error that names every collector that should run and does
+// not. Those that this machine does not support are none of these.
+func failed(e *engine.Engine) error {
+	var errs []error
+	for _, s := range e.States() {
+		if s.Status == engine.Failed {
+			errs = append(errs, explain(s))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// writeFiles writes the file of each collector. That of one that does not run
+// has nothing but how it fares: no numbers are better than old ones.
 func writeFiles(ctx context.Context, specs []collector.Spec, e *engine.Engine, dir *textfile.Directory, logger *slog.Logger) error {
-	texts := make([][]byte, len(specs))
-	for i, s := range specs {
+	for _, s := range specs {
 		families, err := e.Families(ctx, []string{s.Name})
 		if err != nil {
 			return err
 		}
-		if texts[i], err = textfile.Encode(families); err != nil {
+		text, err := textfile.Encode(families)
+		if err != nil {
 			logger.Error("Leaving out what could not be written", "collector", s.Name, "err", err)
 		}
-	}
-	for i, state := range e.States() {
-		name := collector.TextfileName(specs[i].Name)
-		var err error
-		if state.Status == engine.Running {
-			err = dir.Write(name, texts[i])
-		} else {
-			err = dir.Remove(name)
-		}
-		if err != nil {
+		if err := dir.Write(collector.TextfileName(s.Name), text); err != nil {
 			return err
 		}
 	}

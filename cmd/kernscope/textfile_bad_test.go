@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 	"github.com/kernscope/kernscope/internal/textfile"
 )
@@ -130,7 +131,7 @@ func TestTextfileOnAFullDisk(t *testing.T) {
 }
 
 // TestTextfileWithoutBPF is what a container does to root: files of collectors
-// that do not run are removed, and others stay.
+// that do not run say so and nothing else, and others stay.
 func TestTextfileWithoutBPF(t *testing.T) {
 	p := newPlace(t)
 	p.run(t)
@@ -143,15 +144,28 @@ func TestTextfileWithoutBPF(t *testing.T) {
 	if code != exitFailure || !strings.Contains(lastLine(stderr), "schedlat is unsupported") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	if texts := p.texts(t); texts[filepath.Join(p.files, "schedlat.prom")] != "" || texts[filepath.Join(p.files, "fileops.prom")] == "" {
-		t.Error("the file of schedlat is there, or that of fileops is not")
+	// node_exporter serves that it does not run, and no old numbers.
+	texts := p.texts(t)
+	broken := texts[filepath.Join(p.files, "schedlat.prom")]
+	if !strings.Contains(broken, `kernscope_collector_success{collector="schedlat"} 0`) ||
+		!strings.Contains(broken, `status="unsupported"`) || strings.Contains(broken, "ebpf_") {
+		t.Errorf("schedlat's file says\n%s", broken)
+	}
+	if fileops := texts[filepath.Join(p.files, "fileops.prom")]; !strings.Contains(fileops, "ebpf_file_ops_total{") {
+		t.Errorf("fileops' file says\n%s", fileops)
 	}
 	code, stderr = startUnder(t, container, p.args()...).wait()
 	if code != exitFailure || !strings.Contains(lastLine(stderr), "no collector runs") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
-	if texts := p.texts(t); len(texts) != 1 || texts[foreign] == "" {
+	texts = p.texts(t)
+	if len(texts) != 1+len(builtin.Collectors()) || texts[foreign] == "" {
 		t.Errorf("%d files are left", len(texts))
+	}
+	for name, text := range texts {
+		if name != foreign && (strings.Contains(text, "ebpf_") || !strings.Contains(text, "kernscope_collector_info{")) {
+			t.Errorf("%s says\n%s", name, text)
+		}
 	}
 }
 

@@ -10,8 +10,6 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" cachestat cachestat.bpf.c -- -I../../bpf
-
 // How a system call says what it reads: the constants of call.bpf.h.
 const (
 	atFiles = 1 + iota
@@ -24,6 +22,7 @@ const (
 	flags  = 0x20
 )
 
+// nativeCalls returns how each system call that reads says what it reads.
 func nativeCalls() map[string]uint8 {
 	return map[string]uint8{
 		"read": atFiles, "readv": atFiles,
@@ -32,12 +31,12 @@ func nativeCalls() map[string]uint8 {
 	}
 }
 
-// compatCalls are those of 32-bit programs, whose sendfile has a 32-bit offset.
+// compatCalls returns those of 32-bit programs, whose sendfile has a 32-bit offset.
 func compatCalls() map[string]uint8 {
-	list := nativeCalls()
-	list["sendfile64"] = list["sendfile"]
-	list["sendfile"] = atPointer32 | many | second
-	return list
+	calls := nativeCalls()
+	calls["sendfile64"] = calls["sendfile"]
+	calls["sendfile"] = atPointer32 | many | second
+	return calls
 }
 
 // Spec describes the collector.
@@ -52,23 +51,24 @@ func Spec() collector.Spec {
 		Port: 9106,
 		Load: loadCachestat,
 		Hooks: []collector.Hook{
-			{Name: "add", Programs: []string{"cachestat_add_typed", "cachestat_add_raw"}},
-			{Name: "dirty", Programs: []string{
+			{Name: "add", Ways: collector.By("cachestat_add_typed", "cachestat_add_raw")},
+			{Name: "dirty", Ways: collector.By(
 				"cachestat_dirty_folio_typed", "cachestat_dirty_page_typed",
 				"cachestat_dirty_folio_raw", "cachestat_dirty_page_raw",
+			)},
+			{Name: "read", Ways: []collector.Way{
+				// splice() came by filemap_read until Linux 6.5.
+				{Programs: []string{"cachestat_read_exit", "cachestat_splice_exit"}},
+				{Programs: []string{"cachestat_read_exit"}},
+				{Programs: []string{"cachestat_read_exit_old"}},
+				{Programs: []string{"cachestat_get_pages", "cachestat_task_exit"}},
+				{Programs: []string{"cachestat_read_end", "cachestat_read_start"}},
+				{Programs: []string{"cachestat_read_end_old", "cachestat_read_start_old"}},
 			}},
-			{Name: "read", Programs: []string{
-				"cachestat_read_exit", "cachestat_read_exit_old", "cachestat_get_pages",
-				"cachestat_read_end", "cachestat_read_end_old",
-			}},
-			{Name: "splice", Programs: []string{"cachestat_splice_exit"}, For: "cachestat_read_exit", Optional: true},
-			{Name: "read start", Programs: []string{"cachestat_read_start"}, For: "cachestat_read_end"},
-			{Name: "read start", Programs: []string{"cachestat_read_start_old"}, For: "cachestat_read_end_old"},
-			{Name: "task exit", Programs: []string{"cachestat_task_exit"}, For: "cachestat_get_pages"},
 		},
-		Tables: []collector.SyscallTable{
-			{Variable: "cfg_native", Values: nativeCalls()},
-			{Variable: "cfg_compat", Values: compatCalls(), Compat: true},
+		Variables: []collector.Variable{
+			{Name: "cfg_native", Syscalls: nativeCalls()},
+			{Name: "cfg_compat", Syscalls: compatCalls(), Compat: true},
 		},
 		Metrics: []collector.Metric{
 			counter(hits, "hits", "Pages that buffered reads found in the page cache."),

@@ -244,9 +244,7 @@ func (f *file) word(from *os.File, index int) uint64 {
 
 func run(t *testing.T, command ...string) {
 	t.Helper()
-	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %v\n%s", command, err, out)
-	}
+	kerneltest.Command(t, command[0], command[1:]...)
 }
 
 // onThread runs f on a thread of its own and returns when that has ended: what

@@ -19,7 +19,7 @@ import (
 // way is how the collector sees reads.
 type way struct {
 	name     string
-	programs []string
+	programs []string // the first of each way's
 	// kernels of the matrix that have it.
 	kernels []string
 }
@@ -33,9 +33,11 @@ var ways = []way{
 // spec is the collector's, with this way only.
 func (w way) spec() collector.Spec {
 	spec := Spec()
-	for i := range spec.Hooks {
-		if spec.Hooks[i].Name == "read" {
-			spec.Hooks[i].Programs = w.programs
+	for i, h := range spec.Hooks {
+		if h.Name == "read" {
+			spec.Hooks[i].Ways = slices.DeleteFunc(h.Ways, func(way collector.Way) bool {
+				return !slices.Contains(w.programs, way.Programs[0])
+			})
 		}
 	}
 	return spec
@@ -92,7 +94,7 @@ func waysHere(t *testing.T) []way {
 		if err != nil {
 			t.Fatal(err)
 		}
-		splice := machine.Function("filemap_splice_read").Answer == kernel.Yes
+		splice := machine.Function("filemap_splice_read", "").Answer == kernel.Yes
 		return w.name == "kprobes" && splice || !slices.ContainsFunc(w.programs, func(name string) bool {
 			return machine.Program(obj.Programs[name], obj.Maps).Answer == kernel.Yes
 		})

@@ -13,14 +13,13 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" diskio diskio.bpf.c -- -I../../bpf
-
 // Spec describes the collector.
 func Spec() collector.Spec {
 	labels := []collector.Label{
 		{Name: "device", Field: "device", As: label.BlockDevice},
 		{Name: "operation", Field: "operation"},
 	}
+	overflow := &collector.Overflow{Each: "operation"}
 	return collector.Spec{
 		Name: "diskio",
 		Help: "Latency, bytes and errors of every disk I/O, per device and operation",
@@ -29,38 +28,38 @@ func Spec() collector.Spec {
 		Hooks: []collector.Hook{
 			// Programs of one place run in this order, and read the clock in
 			// it: the service time is never longer than the whole.
-			{Name: "service completion", Programs: []string{"diskio_serve_typed", "diskio_serve_raw"}, When: "service-time"},
-			{Name: "request completion", Programs: []string{"diskio_complete_typed", "diskio_complete_raw"}},
-			{Name: "bio submission", Programs: []string{"diskio_bio_queue_typed", "diskio_bio_queue_raw"}},
-			{Name: "bio end", Programs: []string{"diskio_bio_complete_typed", "diskio_bio_complete_raw"}},
+			{Name: "service completion", Ways: collector.By("diskio_serve_typed", "diskio_serve_raw"), When: "service-time"},
+			{Name: "request completion", Ways: collector.By("diskio_complete_typed", "diskio_complete_raw")},
+			{Name: "bio submission", Ways: collector.By("diskio_bio_queue_typed", "diskio_bio_queue_raw")},
+			{Name: "bio end", Ways: collector.By("diskio_bio_complete_typed", "diskio_bio_complete_raw")},
 		},
 		Options: []collector.Option{{
 			Name: "service-time",
 			Help: "Also serve the device's own part of the latency, without the time in queues.",
 		}},
-		Maps: []collector.Map{
-			{Name: "diskio_rows", Other: "operation", Size: rows},
-			{Name: "diskio_service", Other: "operation", Size: rows},
+		Tables: []collector.Table{
+			{Map: "diskio_rows", Labels: labels, Overflow: overflow, Size: rows},
+			{Map: "diskio_service", Labels: labels, Overflow: overflow, Size: rows},
 		},
 		Metrics: []collector.Metric{
 			{
-				Name: "ebpf_disk_io_latency", Kind: collector.Histogram, Map: "diskio_rows", Field: "latency", Labels: labels,
+				Name: "ebpf_disk_io_latency", Kind: collector.Histogram, Map: "diskio_rows", Field: "latency",
 				Help: "Latency of disk I/O from the request's creation to its completion, queues included.",
 			},
 			{
-				Name: "ebpf_disk_io_service_latency", Kind: collector.Histogram, Map: "diskio_service", Labels: labels,
+				Name: "ebpf_disk_io_service_latency", Kind: collector.Histogram, Map: "diskio_service",
 				Help: "Latency of disk I/O from its issue to the device to its completion.", When: "service-time",
 			},
 			{
-				Name: "ebpf_disk_io_bytes_total", Kind: collector.Counter, Map: "diskio_rows", Field: "bytes", Labels: labels,
+				Name: "ebpf_disk_io_bytes_total", Kind: collector.Counter, Map: "diskio_rows", Field: "bytes",
 				Help: "Bytes of disk I/O that completed, with or without an error.",
 			},
 			{
-				Name: "ebpf_disk_io_errors_total", Kind: collector.Counter, Map: "diskio_rows", Field: "errors", Labels: labels,
+				Name: "ebpf_disk_io_errors_total", Kind: collector.Counter, Map: "diskio_rows", Field: "errors",
 				Help: "Disk I/O that completed with an error.",
 			},
 			{
-				Name: "ebpf_disk_io_untimed_total", Kind: collector.Counter, Map: "diskio_rows", Field: "untimed", Labels: labels,
+				Name: "ebpf_disk_io_untimed_total", Kind: collector.Counter, Map: "diskio_rows", Field: "untimed",
 				Help: "Disk I/O to which the kernel had given no start time; it is in no histogram.",
 			},
 		},

@@ -48,7 +48,6 @@ type job struct {
 // slow to start, and to go on to the next step.
 func fio(t testing.TB, steps ...[]job) map[string]fioResult {
 	t.Helper()
-	kerneltest.Tool(t, "fio", "fio")
 	args := []string{
 		"--output-format=json", "--eta=never", "--disk_util=0", "--clocksource=clock_gettime",
 		"--thread", "--direct=1",

@@ -11,8 +11,6 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" fileops fileops.bpf.c -- -I../../bpf
-
 // The bits of the tables by system call.
 const (
 	opens  = 1 << 0
@@ -34,39 +32,40 @@ func does() map[string]uint8 {
 // Spec describes the collector.
 func Spec() collector.Spec {
 	const entry = "entry of a system call"
+	labels := []collector.Label{
+		{Name: "process", Field: "process", As: label.String},
+		{Name: "operation", Field: "operation"},
+	}
+	withCgroups := append(slices.Clone(labels),
+		collector.Label{Name: "cgroup", Field: "cgroup"},
+		collector.Label{Name: "container", Field: "cgroup"})
+	overflow := &collector.Overflow{Each: "operation", Loss: "map_full"}
 	byProcess := collector.Metric{
 		Name: "ebpf_file_ops_total", Kind: collector.Counter, Map: "fileops_calls", Unless: "cgroups",
 		Help: "System calls that open, read or write, tried or done, by the name of the thread; what io_uring and mapped memory do is not in it.",
-		Labels: []collector.Label{
-			{Name: "process", Field: "process", As: label.String},
-			{Name: "operation", Field: "operation"},
-		},
 	}
 	byCgroup := byProcess
 	byCgroup.Map, byCgroup.Unless, byCgroup.When = "fileops_cgroup_calls", "", "cgroups"
-	byCgroup.Labels = append(slices.Clone(byProcess.Labels),
-		collector.Label{Name: "cgroup", Field: "cgroup"},
-		collector.Label{Name: "container", Field: "cgroup"})
 	return collector.Spec{
 		Name: "fileops",
 		Help: "Opens, reads and writes by process name",
 		Port: 9109,
 		Load: loadFileops,
 		Hooks: []collector.Hook{
-			{Name: entry, Programs: []string{"fileops_enter_typed", "fileops_enter_raw"}, Unless: "cgroups"},
-			{Name: entry, Programs: []string{"fileops_cgroup_enter_typed", "fileops_cgroup_enter_raw"}, When: "cgroups"},
+			{Name: entry, Ways: collector.By("fileops_enter_typed", "fileops_enter_raw"), Unless: "cgroups"},
+			{Name: entry, Ways: collector.By("fileops_cgroup_enter_typed", "fileops_cgroup_enter_raw"), When: "cgroups"},
 		},
-		Tables: []collector.SyscallTable{
-			{Variable: "cfg_native", Values: does()},
-			{Variable: "cfg_compat", Values: does(), Compat: true},
+		Variables: []collector.Variable{
+			{Name: "cfg_native", Syscalls: does()},
+			{Name: "cfg_compat", Syscalls: does(), Compat: true},
 		},
 		Options: []collector.Option{{
 			Name: "cgroups",
 			Help: "Count by cgroup, too: the service, pod or container that a process belongs to.",
 		}},
-		Maps: []collector.Map{
-			{Name: "fileops_calls", Other: "operation", Loss: "map_full"},
-			{Name: "fileops_cgroup_calls", Other: "operation", Loss: "map_full", Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups}},
+		Tables: []collector.Table{
+			{Map: "fileops_calls", Labels: labels, Overflow: overflow},
+			{Map: "fileops_cgroup_calls", Labels: withCgroups, Overflow: overflow, Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups}},
 		},
 		Metrics: []collector.Metric{byProcess, byCgroup},
 		Panels:  panels(),

@@ -11,8 +11,6 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" memory memory.bpf.c -- -I../../bpf
-
 // Metrics that /proc/vmstat serves.
 const (
 	minors      = "ebpf_page_faults_minor_total"
@@ -28,9 +26,8 @@ func Spec() collector.Spec {
 		Port: 9108,
 		Load: loadMemory,
 		Hooks: []collector.Hook{
-			{
-				Name: "minor faults",
-				Source: &collector.Source{
+			{Name: "minor faults", Ways: []collector.Way{
+				{Source: &collector.Source{
 					From: vmstatFile,
 					// Kernels before 53156443a303 "mm: do not increment pgfault
 					// stats when page fault handler retries" count a fault
@@ -40,37 +37,43 @@ func Spec() collector.Spec {
 					Enumerator: "FAULT_FLAG_VMA_LOCK",
 					Otherwise:  "this kernel counts a fault once more in pgfault each time it is tried again (before Linux 6.4)",
 					Metrics:    []string{minors},
-					Read:       new(minorFaults).read,
-				},
-				Programs: []string{"memory_minor"},
-			},
+					Open:       openMinorFaults,
+				}},
+				{Programs: []string{"memory_minor"}},
+			}},
+			{Name: "major faults and allocated pages", Ways: []collector.Way{
+				{Source: &collector.Source{From: vmstatFile, Metrics: []string{majors, allocations}, Open: openTotals}},
+			}},
+			{Name: "allocation", Ways: collector.By("memory_allocate")},
 			{
-				Name:   "major faults and allocated pages",
-				Source: &collector.Source{From: vmstatFile, Metrics: []string{majors, allocations}, Read: readTotals},
-			},
-			{Name: "allocation", Programs: []string{"memory_allocate"}},
-			{
-				Name:     "start of a fault in a file",
-				Programs: []string{"memory_begin_file", "memory_begin_file_fentry", "memory_begin_file_kprobe"},
+				Name: "start of a fault in a file",
+				Ways: collector.By("memory_begin_file", "memory_begin_file_fentry", "memory_begin_file_kprobe"),
 			},
 			{
 				Name:     "start of a swap-in",
-				Programs: []string{"memory_begin_swap_fentry", "memory_begin_swap_kprobe"},
+				Ways:     collector.By("memory_begin_swap_fentry", "memory_begin_swap_kprobe"),
 				Optional: true,
 				Without:  "major faults that swap in have no latency",
 			},
-			{Name: "end of a major fault", Programs: []string{"memory_end_major"}},
-			{Name: "minor fault of a process", Programs: []string{"memory_process_minor"}, When: "processes"},
-			{Name: "major fault of a process", Programs: []string{"memory_process_major"}, When: "processes"},
+			{Name: "end of a major fault", Ways: collector.By("memory_end_major")},
+			{Name: "fault of a process", When: "processes", Ways: []collector.Way{
+				{Programs: []string{"memory_process_minor", "memory_process_major"}},
+			}},
 		},
 		Options: []collector.Option{{
 			Name: "processes",
 			Help: "Also count faults by process name (adds a program to every fault).",
 		}},
-		Maps: []collector.Map{{Name: "memory_processes", Other: "fault", Loss: "process_table_full"}},
-		Capabilities: []collector.Capability{{
-			Name: "CAP_SYS_ADMIN",
-			Why:  "Perf's events of all CPUs take it where kernel.perf_event_paranoid is above 2, as on Debian and Ubuntu.",
+		Tables: []collector.Table{{
+			Map: "memory_processes", Overflow: &collector.Overflow{Each: "fault", Loss: "process_table_full"},
+			Labels: []collector.Label{
+				{Name: "process", Field: "comm", As: label.String},
+				{Name: "type", Field: "fault"},
+			},
+		}},
+		Needs: []collector.Need{{
+			Capabilities: []string{"CAP_SYS_ADMIN"},
+			Why:          "Perf's events of all CPUs take it where kernel.perf_event_paranoid is above 2, as on Debian and Ubuntu.",
 		}},
 		Metrics: []collector.Metric{
 			{
@@ -88,10 +91,6 @@ func Spec() collector.Spec {
 			{
 				Name: "ebpf_page_faults_by_process_total", Kind: collector.Counter, Map: "memory_processes", When: "processes",
 				Help: "Page faults by process name, since the collector's start; other is what the table had no room for.",
-				Labels: []collector.Label{
-					{Name: "process", Field: "comm", As: label.String},
-					{Name: "type", Field: "fault"},
-				},
 			},
 			{
 				Name: allocations, Kind: collector.Counter,

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
@@ -73,7 +74,11 @@ func parseVmstat(text io.Reader) (vmstat, error) {
 	return v, nil
 }
 
-// readTotals reads what is exact on every kernel.
+// openTotals opens what is exact on every kernel.
+func openTotals(context.Context) (collector.Reader, error) {
+	return collector.ReadFunc(readTotals), nil
+}
+
 func readTotals(context.Context) (map[string][]metric.Sample, error) {
 	v, err := readVmstat(vmstatFile)
 	if err != nil {
@@ -99,6 +104,11 @@ func (m *minorFaults) advance(v vmstat) uint64 {
 	defer m.mu.Unlock()
 	m.served = max(m.served, v.faults-min(v.faults, v.major))
 	return m.served
+}
+
+// openMinorFaults opens the count of minor faults.
+func openMinorFaults(context.Context) (collector.Reader, error) {
+	return collector.ReadFunc(new(minorFaults).read), nil
 }
 
 func (m *minorFaults) read(context.Context) (map[string][]metric.Sample, error) {

@@ -7,8 +7,6 @@ package schedlat
 
 import "github.com/kernscope/kernscope/collector"
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" schedlat schedlat.bpf.c -- -I../../bpf
-
 // Spec describes the collector.
 func Spec() collector.Spec {
 	return collector.Spec{
@@ -17,8 +15,8 @@ func Spec() collector.Spec {
 		Port: 9107,
 		Load: loadSchedlat,
 		Hooks: []collector.Hook{{
-			Name:     "context switch",
-			Programs: []string{"schedlat_switch_storage", "schedlat_switch_typed", "schedlat_switch_raw"},
+			Name: "context switch",
+			Ways: collector.By("schedlat_switch_storage", "schedlat_switch_typed", "schedlat_switch_raw"),
 		}},
 		Metrics: []collector.Metric{{
 			Name: "ebpf_sched_runqueue_latency", Kind: collector.Histogram, Map: "schedlat_delay",

@@ -9,8 +9,6 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" syscall syscall.bpf.c -- -I../../bpf
-
 // Spec describes the collector.
 func Spec() collector.Spec {
 	byIndex := func(as func() label.Decoder) []collector.Label {
@@ -30,16 +28,24 @@ func Spec() collector.Spec {
 		Port: 9105,
 		Load: loadSyscall,
 		Hooks: []collector.Hook{
-			{Name: "entry", Programs: []string{"syscall_enter_typed", "syscall_enter_raw"}},
-			{Name: "error", Programs: []string{"syscall_error_typed", "syscall_error_raw"}, When: "errors"},
-			{Name: "start of timing", Programs: []string{"syscall_stamp_storage", "syscall_stamp_raw"}, When: "latency"},
-			{Name: "end of timing", Programs: []string{"syscall_latency_storage", "syscall_latency_raw"}, When: "latency"},
+			{Name: "entry", Ways: collector.By("syscall_enter_typed", "syscall_enter_raw")},
+			{Name: "error", Ways: collector.By("syscall_error_typed", "syscall_error_raw"), When: "errors"},
+			{Name: "timing", When: "latency", Ways: []collector.Way{
+				{Programs: []string{"syscall_stamp_storage", "syscall_latency_storage"}},
+				{Programs: []string{"syscall_stamp_raw", "syscall_latency_raw"}},
+			}},
 		},
 		Options: []collector.Option{
 			{Name: "errors", Help: "Also count errors by system call and errno (adds a program to every exit)."},
 			{Name: "latency", Help: "Also serve latency by system call (adds a program to every entry and exit)."},
 		},
-		Maps: []collector.Map{{Name: "syscall_errors"}},
+		Tables: []collector.Table{
+			{Map: "syscall_errors", Overflow: &collector.Overflow{}, Labels: []collector.Label{
+				{Name: "syscall", Field: "number", As: label.Syscall},
+				{Name: "errno", Field: "error", As: label.Errno},
+			}},
+			{Map: "syscall_latency", Labels: []collector.Label{{Name: "syscall", As: label.Syscall}}},
+		},
 		Metrics: []collector.Metric{
 			{Name: calls, Help: callsHelp, Kind: collector.Counter, Map: "syscall_calls", Field: "native", Labels: byIndex(label.Syscall)},
 			{Name: calls, Help: callsHelp, Kind: collector.Counter, Map: "syscall_calls", Field: "native_beyond", Labels: beyond},
@@ -48,14 +54,10 @@ func Spec() collector.Spec {
 			{
 				Name: "ebpf_syscall_errors_total", Kind: collector.Counter, Map: "syscall_errors", When: "errors",
 				Help: "System calls of 64-bit programs that returned an error, by name and error.",
-				Labels: []collector.Label{
-					{Name: "syscall", Field: "number", As: label.Syscall},
-					{Name: "errno", Field: "error", As: label.Errno},
-				},
 			},
 			{
 				Name: "ebpf_syscall_latency", Kind: collector.Histogram, Map: "syscall_latency", When: "latency",
-				Help: latencyHelp, Labels: []collector.Label{{Name: "syscall", As: label.Syscall}},
+				Help: latencyHelp,
 			},
 		},
 		Panels: panels(),

@@ -9,14 +9,12 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target bpfel -no-global-types -cflags "-O2 -g -Wall -Werror -mcpu=v3" tcpretransmit tcpretransmit.bpf.c -- -I../../bpf
-
 // Spec describes the collector.
 func Spec() collector.Spec {
+	destination := []collector.Label{{Name: "destination", As: label.Prefix}}
 	byDestination := collector.Metric{
 		Name: "ebpf_tcp_retransmits_by_dest", Kind: collector.Counter,
-		Labels: []collector.Label{{Name: "destination", As: label.Prefix}},
-		Help:   "TCP segments sent again, by destination: its address, or its network once there are too many.",
+		Help: "TCP segments sent again, by destination: its address, or its network once there are too many.",
 	}
 	addresses, prefixes := byDestination, byDestination
 	addresses.Map, prefixes.Map = "tcpretransmit_addresses", "tcpretransmit_prefixes"
@@ -26,10 +24,13 @@ func Spec() collector.Spec {
 		Port: 9116,
 		Load: loadTcpretransmit,
 		Hooks: []collector.Hook{
-			{Name: "retransmit", Programs: []string{"tcpretransmit_segment_typed", "tcpretransmit_segment_raw"}},
-			{Name: "SYN-ACK retransmit", Programs: []string{"tcpretransmit_synack_typed", "tcpretransmit_synack_raw"}},
+			{Name: "retransmit", Ways: collector.By("tcpretransmit_segment_typed", "tcpretransmit_segment_raw")},
+			{Name: "SYN-ACK retransmit", Ways: collector.By("tcpretransmit_synack_typed", "tcpretransmit_synack_raw")},
 		},
-		Maps: []collector.Map{{Name: "tcpretransmit_prefixes"}},
+		Tables: []collector.Table{
+			{Map: "tcpretransmit_addresses", Labels: destination},
+			{Map: "tcpretransmit_prefixes", Labels: destination, Overflow: &collector.Overflow{}},
+		},
 		Metrics: []collector.Metric{
 			{
 				Name: "ebpf_tcp_retransmits_total", Kind: collector.Counter, Map: "tcpretransmit_total",

@@ -1,23 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package engine turns collector specs into attached programs, and what the
-// programs count into metric families. Collectors are isolated: each has its
-// own object in the kernel, and one that cannot run leaves the others alone.
+// Package engine keeps collectors at work: it starts and stops each by itself,
+// follows modules that come and go, and reads what the programs count into
+// metric families. Collectors are isolated: each has its own object in the
+// kernel, and one that cannot run, hangs or panics leaves the others alone.
 package engine
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/sync/singleflight"
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/metric"
 )
@@ -26,56 +28,42 @@ import (
 type Config struct {
 	// Specs are the collectors to run.
 	Specs []collector.Spec
-	// Options are the collectors' options that are on, as "collector.option".
-	Options map[string]bool
+	// Options are what the collectors' options are set to, as
+	// "collector.option"; those that are missing have their defaults.
+	Options map[string]collector.Value
 	// Layout of histograms, for the unit they are served in.
 	Layout  *metric.Layout
 	Machine *kernel.Machine
 	// Pins, if set, is where collectors that an earlier process pinned are
 	// adopted, and where [Engine.Pin] pins the others.
-	Pins *Pins
+	Pins *attach.Pins
 	// Window, if set, is when [Engine.EndWindow] will be called: there is one
 	// window for all ratios, from New to then, and not windows of their own.
 	Window time.Duration
-	Logger *slog.Logger
+	// Privileged runs f with the capabilities raised; nil means that they
+	// always are. An engine attaches within it.
+	Privileged func(capabilities []string, f func() error) error
+	Logger     *slog.Logger
 }
-
-func (c *Config) on(collector, option string) bool { return c.Options[collector+"."+option] }
 
 // Engine is a set of collectors at work.
 type Engine struct {
-	units   []*unit
-	logger  *slog.Logger
-	flights singleflight.Group
+	units []*unit
+	ctx   context.Context // ends with the engine
+	stop  context.CancelFunc
 }
 
 // New loads and attaches the collectors. It always returns an engine: what
 // could not start is in the states, and was logged.
 func New(cfg Config) *Engine {
-	e := &Engine{logger: cfg.Logger}
+	e := new(Engine)
+	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, spec := range cfg.Specs {
 		// One after the other: decoding the kernel's types for several
 		// objects at once crashed on Linux 7.3 (cilium/ebpf 0.22).
-		e.units = append(e.units, start(spec, &cfg))
-	}
-	for _, s := range e.States() {
-		logger := cfg.Logger.With("collector", s.Collector)
-		if s.Status == Running && s.Adopted {
-			logger.Debug("Adopted what an earlier process pinned")
-			continue
-		}
-		if s.Status == Running {
-			hooks := make([]string, len(s.Hooks))
-			for i, h := range s.Hooks {
-				hooks[i] = h.Name + " at " + h.Attach
-			}
-			logger.Info("Attached", "hooks", strings.Join(hooks, ", "))
-			continue
-		}
-		logger.Warn("Collector does not run", "status", s.Status, "reason", s.Reason, "remedy", s.Remedy)
-		if s.Detail != "" {
-			logger.Debug("The verifier's log", "log", s.Detail)
-		}
+		u := newUnit(spec, &cfg)
+		u.start(e.ctx)
+		e.units = append(e.units, u)
 	}
 	// The kernel's type information was only needed for loading.
 	cfg.Machine.Release()
@@ -83,63 +71,148 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// EndWindow ends the ratios' window if it is one for all.
-func (e *Engine) EndWindow(ctx context.Context) {
+// Follow begins to follow the modules and files that collectors wait for or may
+// lose, until [Engine.Close]. Capabilities are given up before, as that stops
+// what is being attached meanwhile.
+func (e *Engine) Follow() {
 	for _, u := range e.units {
-		for _, r := range u.ratios {
-			u.endWindow(ctx, r)
+		u.follow(e.ctx)
+	}
+}
+
+// closePatience is how long Close waits for a reading to end.
+const closePatience = 300 * time.Millisecond
+
+// Close detaches all collectors that are not pinned. It does not wait for a
+// collector whose reading hangs: that one ends with the process.
+func (e *Engine) Close() {
+	e.stop()
+	closed := make(chan struct{})
+	for _, u := range e.units {
+		go func() {
+			u.close()
+			closed <- struct{}{}
+		}()
+	}
+	patience := time.After(closePatience)
+	for range e.units {
+		select {
+		case <-closed:
+		case <-patience:
+			return
 		}
 	}
 }
 
-// Close detaches all collectors that are not pinned.
-func (e *Engine) Close() {
-	for _, u := range e.units {
-		u.close()
-	}
-}
-
-// States says how every collector fares since it was last read, in the order of
-// the specs.
+// States returns how every collector fares since it was last read, in the order
+// of the specs.
 func (e *Engine) States() []State {
 	states := make([]State, len(e.units))
 	for i, u := range e.units {
-		states[i] = u.state()
+		states[i] = u.status.get()
 	}
 	return states
 }
 
 // Families reads the named collectors, all of them if there is no name.
-// Concurrent calls for the same collector share one reading of its maps. If
+// Concurrent calls for the same collector share one reading of its maps. A
+// collector that takes too long is served without its metrics, and fails. If
 // ctx ends first, the families read so far are not returned.
 func (e *Engine) Families(ctx context.Context, names []string) ([]metric.Family, error) {
-	var own ownMetrics
-	var families []metric.Family
+	var asked []*unit
 	for _, u := range e.units {
-		if len(names) > 0 && !slices.Contains(names, u.spec.Name) {
-			continue
-		}
-		shared := e.flights.DoChan(u.spec.Name, func() (any, error) { return u.read(context.WithoutCancel(ctx)), nil })
-		select {
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case result := <-shared:
-			read := result.Val.(*reading)
-			families = append(families, read.families...)
-			own.merge(read.own)
+		if len(names) == 0 || slices.Contains(names, u.spec.Name) {
+			u.flight.join(u.read)
+			asked = append(asked, u)
 		}
 	}
-	return append(families, own.list...), nil
+	var self selfMetrics
+	var families []metric.Family
+	for _, u := range asked {
+		read, err := u.flight.wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if read == nil {
+			read = u.overdue()
+		}
+		families = append(families, read.families...)
+		self.merge(read.self)
+	}
+	return append(families, self.list...), nil
 }
 
-// Check reads every running collector once and says whether the kernel still
-// permits it: the error is one of permission, or nil. What else goes wrong is a
-// matter of the collector, and in its state.
+// Check looks at the maps of every running collector, and says whether the
+// kernel still permits it: the error is one of permission, or nil. What else
+// goes wrong is a matter of the collector, and in its state.
 func (e *Engine) Check() error {
 	for _, u := range e.units {
-		if read := u.read(context.Background()); errors.Is(read.err, unix.EPERM) {
-			return read.err
+		if err := u.permitted(); errors.Is(err, unix.EPERM) {
+			return err
 		}
 	}
 	return nil
+}
+
+// EndWindow ends the ratios' window if it is one for all.
+func (e *Engine) EndWindow() {
+	for _, u := range e.units {
+		u.endWindows()
+	}
+}
+
+// Pin leaves the running collectors in the configured directory of pins, so
+// that they go on counting after [Engine.Close], and removes from there what
+// they did not adopt. A collector that cannot be pinned runs on without; that
+// is logged.
+func (e *Engine) Pin() error {
+	for _, u := range e.units {
+		if err := u.pin(); err != nil {
+			return fmt.Errorf("%s: %w", u.spec.Name, err)
+		}
+	}
+	return nil
+}
+
+// Start starts a collector that was stopped.
+func (e *Engine) Start(ctx context.Context, name string) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	u.start(ctx)
+	return nil
+}
+
+// Stop detaches a collector while the others go on. What it has counted stays,
+// and is served again when it is started.
+func (e *Engine) Stop(name string) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	u.stop()
+	return nil
+}
+
+// Set sets an option of a collector while it runs. Unless the option is live
+// the collector is attached anew, and misses what happens meanwhile. If the
+// value does not work the collector goes on with the one before.
+func (e *Engine) Set(ctx context.Context, name, option string, value collector.Value) error {
+	u, err := e.find(name)
+	if err != nil {
+		return err
+	}
+	return u.set(ctx, option, value)
+}
+
+func (e *Engine) find(name string) (*unit, error) {
+	var names []string
+	for _, u := range e.units {
+		if u.spec.Name == name {
+			return u, nil
+		}
+		names = append(names, u.spec.Name)
+	}
+	return nil, fmt.Errorf("unknown collector %q: there are %s", name, strings.Join(names, ", "))
 }

@@ -56,16 +56,12 @@ func TestFailedReadingIsTheCollectorsOwn(t *testing.T) {
 	broken.Name = "broken"
 	fails := true
 	broken.Metrics = append(broken.Metrics, collector.Metric{Name: "from_source_total", Help: "x", Kind: collector.Counter})
-	broken.Hooks = append(broken.Hooks, collector.Hook{Name: "source", Source: &collector.Source{
-		From:    "nowhere",
-		Metrics: []string{"from_source_total"},
-		Read: func(context.Context) (map[string][]metric.Sample, error) {
-			if fails {
-				return nil, errors.New("nothing\nthere")
-			}
-			return map[string][]metric.Sample{"from_source_total": {{Value: 7}}}, nil
-		},
-	}})
+	broken.Hooks = append(broken.Hooks, collector.Hook{Name: "source", Ways: []collector.Way{{Source: from("nowhere", func(context.Context) (map[string][]metric.Sample, error) {
+		if fails {
+			return nil, errors.New("nothing\nthere")
+		}
+		return map[string][]metric.Sample{"from_source_total": {{Value: 7}}}, nil
+	})}}})
 	e := engine.New(config(t, broken, syscall.Spec()))
 	defer e.Close()
 	if err := e.Check(); err != nil {
@@ -82,6 +78,15 @@ func TestFailedReadingIsTheCollectorsOwn(t *testing.T) {
 	numbers = kerneltest.Read(t, e)
 	if s := e.States()[0]; s.Status != engine.Running || numbers.Value("from_source_total") != 7 {
 		t.Errorf("state %+v after the source was back", s)
+	}
+}
+
+// from is a source of the counter from_source_total.
+func from(where string, read collector.ReadFunc) *collector.Source {
+	return &collector.Source{
+		From:    where,
+		Metrics: []string{"from_source_total"},
+		Open:    func(context.Context) (collector.Reader, error) { return read, nil },
 	}
 }
 
@@ -161,17 +166,17 @@ func TestOneLineSaysWhereACollectorIsAttached(t *testing.T) {
 
 func TestAbsentHookIsNotServed(t *testing.T) {
 	spec := schedlat.Spec()
-	load, programs := spec.Load, spec.Hooks[0].Programs
+	load, ways := spec.Load, spec.Hooks[0].Ways
 	spec.Load = func() (*ebpf.CollectionSpec, error) {
 		obj, err := load()
 		if err == nil {
-			obj.Programs[programs[0]].AttachTo = "no_such_tracepoint"
+			obj.Programs[ways[0].Programs[0]].AttachTo = "no_such_tracepoint"
 		}
 		return obj, err
 	}
 	spec.Hooks = []collector.Hook{
-		{Name: "context switch", Programs: programs[1:]},
-		{Name: "newer", Programs: programs[:1], Optional: true},
+		{Name: "context switch", Ways: ways[1:]},
+		{Name: "newer", Ways: ways[:1], Optional: true},
 	}
 	cfg := config(t, spec)
 	e := engine.New(cfg)

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
@@ -43,7 +44,7 @@ func TestPinnedEventsFollowCPUs(t *testing.T) {
 	dir := filepath.Join(kerneltest.BPFFS(t), "kernscope")
 	run := func(during func(e *engine.Engine, faults func() int)) {
 		cfg := pinned(t, dir, memory.Spec())
-		cfg.Options = map[string]bool{"memory.processes": true}
+		cfg.Options = map[string]collector.Value{"memory.processes": true}
 		leave(t, cfg, func(e *engine.Engine) {
 			during(e, func() int {
 				return int(kerneltest.Read(t, e).Value("ebpf_page_faults_by_process_total", "process=pinned-faulter", "type=minor"))

@@ -17,6 +17,7 @@ import (
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/collector/fileops"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 	"github.com/kernscope/kernscope/internal/metric"
@@ -27,7 +28,7 @@ func pinned(t *testing.T, dir string, specs ...collector.Spec) engine.Config {
 	t.Helper()
 	cfg := config(t, specs...)
 	var err error
-	if cfg.Pins, err = engine.OpenPins(dir); err != nil {
+	if cfg.Pins, err = attach.OpenPins(dir); err != nil {
 		t.Fatal(err)
 	}
 	return cfg

@@ -74,20 +74,24 @@ func (r *ratio) turn(families []metric.Family) {
 }
 
 // watchRatios begins the windows of the ratios. They end by themselves, unless
-// all are to be one window that the engine's user ends.
-func (u *unit) watchRatios(window time.Duration) {
+// all are to be one window that the engine's user ends. The unit is locked.
+func (s *session) watchRatios(u *unit) {
+	if len(s.ratios) == 0 {
+		return
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	u.unwatch = cancel
-	for _, r := range u.ratios {
-		u.endWindow(ctx, r)
-		if window == 0 {
-			u.watchers.Go(func() { u.watch(ctx, r) })
+	s.stop = cancel
+	read, err := u.look()
+	for _, r := range s.ratios {
+		r.end(read, err)
+		if u.cfg.Window == 0 {
+			go u.watch(ctx, s, r)
 		}
 	}
 }
 
 // watch ends the ratio's windows until ctx does.
-func (u *unit) watch(ctx context.Context, r *ratio) {
+func (u *unit) watch(ctx context.Context, s *session, r *ratio) {
 	ticker := time.NewTicker(r.spec.Window)
 	defer ticker.Stop()
 	for {
@@ -95,16 +99,34 @@ func (u *unit) watch(ctx context.Context, r *ratio) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			u.endWindow(ctx, r)
 		}
+		u.mu.Lock()
+		if u.session == s {
+			r.end(u.look())
+		}
+		u.mu.Unlock()
 	}
 }
 
-func (u *unit) endWindow(ctx context.Context, r *ratio) {
-	read := u.read(ctx)
+// endWindows ends the windows of all ratios.
+func (u *unit) endWindows() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if read.err != nil {
+	if u.session == nil || len(u.session.ratios) == 0 {
+		return
+	}
+	read, err := u.look()
+	if u.session == nil {
+		return
+	}
+	for _, r := range u.session.ratios {
+		r.end(read, err)
+	}
+}
+
+// end ends a window with a reading.
+func (r *ratio) end(read *reading, err error) {
+	if err != nil {
 		r.before, r.latest.Samples = nil, nil
 		return
 	}

@@ -3,7 +3,6 @@
 package engine_test
 
 import (
-	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -164,9 +163,9 @@ func TestPinsInUseAreLeftAlone(t *testing.T) {
 func TestTableThatFollowsDevices(t *testing.T) {
 	rows := uint32(160)
 	spec := diskio.Spec()
-	for i := range spec.Maps {
-		if spec.Maps[i].Size != nil {
-			spec.Maps[i].Size = func() (uint32, error) { return rows, nil }
+	for i := range spec.Tables {
+		if spec.Tables[i].Size != nil {
+			spec.Tables[i].Size = func() (uint32, error) { return rows, nil }
 		}
 	}
 	dir := filepath.Join(kerneltest.BPFFS(t), "kernscope")
@@ -181,60 +180,5 @@ func TestTableThatFollowsDevices(t *testing.T) {
 				t.Errorf("%d rows: adopted %v, want %v", rows, got, tt.adopt)
 			}
 		})
-	}
-}
-
-func TestOpenPins(t *testing.T) {
-	if _, err := engine.OpenPins(filepath.Join(t.TempDir(), "kernscope")); !errors.Is(err, engine.ErrNoPins) {
-		t.Errorf("on a common file system: %v", err)
-	}
-	fs := kerneltest.BPFFS(t)
-	if _, err := engine.OpenPins(filepath.Join(fs, "a", "b")); err == nil || errors.Is(err, engine.ErrNoPins) {
-		t.Errorf("without the parent: %v", err)
-	}
-	// What is not ours stays.
-	dir := filepath.Join(fs, "kernscope")
-	pins, err := engine.OpenPins(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	foreign := filepath.Join(dir, "others", "globals", "complete")
-	if err := os.MkdirAll(foreign, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := pins.Remove(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(foreign); err != nil {
-		t.Errorf("what others have pinned: %v", err)
-	}
-}
-
-// TestPinsWhereOthersCanWrite has directories in which another user may have
-// put a link to a folder that root would clear.
-func TestPinsWhereOthersCanWrite(t *testing.T) {
-	fs := kerneltest.BPFFS(t) // where everyone may
-	path := func(name string) string { return filepath.Join(fs, name) }
-	for _, name := range []string{"foreign", "group", "own"} {
-		if err := os.Mkdir(path(name), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, err := range []error{
-		os.Chown(path("foreign"), 65534, 65534),
-		os.Chmod(path("group"), 0o775),
-		os.Symlink(path("own"), path("link")),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, refused := range []string{fs, path("foreign"), path("group"), path("link"), path("link") + "/"} {
-		if _, err := engine.OpenPins(refused); err == nil || errors.Is(err, engine.ErrNoPins) {
-			t.Errorf("%s: %v", refused, err)
-		}
-	}
-	if _, err := engine.OpenPins(path("own") + "/"); err != nil {
-		t.Error(err)
 	}
 }

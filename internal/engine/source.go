@@ -5,50 +5,97 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
+// sourceDeadline is how long a reading waits for a source.
+const sourceDeadline = time.Second
+
 // source is a source of the kernel's own counts that is in use.
 type source struct {
-	spec     *collector.Source
-	families []metric.Family // of spec.Metrics, without samples
+	opened   attach.Opened
+	families []metric.Family // of the source's metrics, without samples
+	divisors []float64       // of values, by family
+	answer   chan answer     // of the call under way; nil if there is none
+	begun    time.Time
 }
 
-// newSource finds the metrics that the source serves among those wanted.
-func newSource(s *collector.Source, metrics []collector.Metric, layout *metric.Layout) (*source, error) {
-	src := &source{spec: s}
-	for _, name := range s.Metrics {
-		found := false
-		for _, m := range metrics {
-			if m.Name != name || found {
-				continue
-			}
-			family, err := newFamily(m, layout)
-			if err != nil {
-				return nil, err
-			}
-			src.families = append(src.families, family)
-			found = true
+type answer struct {
+	samples map[string][]metric.Sample
+	err     error
+}
+
+// newSource finds the metrics that the source serves among those of the spec.
+func newSource(opened attach.Opened, metrics []collector.Metric, layout *metric.Layout) (*source, error) {
+	src := &source{opened: opened}
+	for _, name := range opened.Source.Metrics {
+		at := slices.IndexFunc(metrics, func(m collector.Metric) bool { return m.Name == name })
+		if at < 0 {
+			return nil, fmt.Errorf("%s serves %s, which is no metric of the collector", opened.Source.From, name)
 		}
-		if !found {
-			return nil, fmt.Errorf("%s serves %s, which is no metric of the collector", s.From, name)
+		family, err := newFamily(metrics[at], layout)
+		if err != nil {
+			return nil, err
 		}
+		for _, l := range metrics[at].Labels {
+			family.Labels = append(family.Labels, l.Name)
+		}
+		src.families = append(src.families, family)
+		src.divisors = append(src.divisors, divisor(metrics[at], layout))
 	}
 	return src, nil
 }
 
-// read yields the source's families. When they began to count is not known.
+// read yields the source's families. When they began to count is not known. A
+// call that hangs is the only one until it returns; it costs nothing but its
+// metrics.
 func (s *source) read(ctx context.Context) ([]metric.Family, error) {
-	samples, err := s.spec.Read(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("reading %s: %w", s.spec.From, err)
+	if s.answer == nil {
+		s.call(ctx)
 	}
-	families := make([]metric.Family, len(s.families))
-	for i, name := range s.spec.Metrics {
-		families[i] = s.families[i]
-		families[i].Samples = samples[name]
+	timer := time.NewTimer(time.Until(s.begun.Add(sourceDeadline)))
+	defer timer.Stop()
+	var a answer
+	select {
+	case a = <-s.answer:
+	case <-timer.C:
+		return nil, fmt.Errorf("reading %s has not ended after %v", s.opened.Source.From, sourceDeadline)
+	}
+	s.answer = nil
+	if a.err != nil {
+		return nil, fmt.Errorf("reading %s: %w", s.opened.Source.From, a.err)
+	}
+	families := slices.Clone(s.families)
+	for i, name := range s.opened.Source.Metrics {
+		samples := a.samples[name]
+		if s.divisors[i] != 1 {
+			samples = slices.Clone(samples)
+			for k := range samples {
+				samples[k].Value /= s.divisors[i]
+			}
+		}
+		families[i].Samples = samples
 	}
 	return families, nil
+}
+
+// call begins to read.
+func (s *source) call(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, sourceDeadline)
+	answers := make(chan answer, 1)
+	s.answer, s.begun = answers, time.Now()
+	go func() {
+		defer cancel()
+		var a answer
+		a.err = attach.Safely(func() (err error) {
+			a.samples, err = s.opened.Reader.Read(ctx)
+			return err
+		})
+		answers <- a
+	}()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
@@ -20,14 +21,14 @@ func TestSource(t *testing.T) {
 	var fail error
 	spec := &collector.Source{
 		From: "/proc/x", Metrics: []string{"lat", "faults"},
-		Read: func(context.Context) (map[string][]metric.Sample, error) {
-			return map[string][]metric.Sample{
-				"faults": {{Labels: []string{"dma"}, Value: 7}},
-				"lat":    {{Hist: &metric.Hist{Sum: 9}}},
-			}, fail
-		},
 	}
-	s, err := newSource(spec, metrics, metric.NewLayout(metric.Seconds))
+	read := collector.ReadFunc(func(context.Context) (map[string][]metric.Sample, error) {
+		return map[string][]metric.Sample{
+			"faults": {{Labels: []string{"dma"}, Value: 7}},
+			"lat":    {{Hist: &metric.Hist{Sum: 9}}},
+		}, fail
+	})
+	s, err := newSource(attach.Opened{Source: spec, Reader: read}, metrics, metric.NewLayout(metric.Seconds))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +49,7 @@ func TestSource(t *testing.T) {
 		t.Errorf("%v, error %v", families, err)
 	}
 	spec.Metrics = append(spec.Metrics, "forgotten")
-	if _, err := newSource(spec, metrics, metric.NewLayout(metric.Seconds)); err == nil || !strings.Contains(err.Error(), "forgotten") {
+	if _, err := newSource(attach.Opened{Source: spec, Reader: read}, metrics, metric.NewLayout(metric.Seconds)); err == nil || !strings.Contains(err.Error(), "forgotten") {
 		t.Errorf("error %v, want one that names the metric", err)
 	}
 }

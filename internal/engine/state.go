@@ -2,7 +2,13 @@
 
 package engine
 
-import "github.com/kernscope/kernscope/collector"
+import (
+	"log/slog"
+	"strings"
+	"sync"
+
+	"github.com/kernscope/kernscope/internal/attach"
+)
 
 // Status says how a collector fares.
 type Status string
@@ -11,49 +17,20 @@ type Status string
 const (
 	// Running means attached and read without error.
 	Running Status = "running"
+	// Waiting means that its module or file is not there yet, or not any more.
+	// That is no failure.
+	Waiting Status = "waiting"
 	// Unsupported means this machine lacks something the collector needs.
 	Unsupported Status = "unsupported"
 	// Failed means the kernel refused what it should support, or reading
-	// the collector's maps failed.
+	// the collector's maps or sources failed.
 	Failed Status = "failed"
+	// Stopped means that the collector was switched off while running.
+	Stopped Status = "stopped"
 )
 
-// Problem is why a collector does not run.
-type Problem struct {
-	Status Status
-	// Reason in one line of plain words.
-	Reason string
-	// Remedy is what the user can do; "" if nothing is known.
-	Remedy string
-	// Detail is the verifier's log, if that is the reason.
-	Detail string
-}
-
-// Rejection is an alternative that was not taken.
-type Rejection struct {
-	// Program is "" for a source.
-	Program string `json:"program,omitempty"`
-	Attach  string `json:"attach"`
-	Reason  string `json:"reason"`
-}
-
-// HookState says which alternative of a hook is taken on this kernel.
-type HookState struct {
-	Name string `json:"name"`
-	// AnyOf are the places that would serve, best first.
-	AnyOf []string `json:"any_of"`
-	// Program is the program taken, "" if there is none: nothing serves, or
-	// a source of the kernel's own counts does.
-	Program string `json:"program,omitempty"`
-	// Attach is where it is attached, as section names say it,
-	// "tp_btf/sys_enter", or the source, "/proc/vmstat"; "" if nothing serves.
-	Attach   string      `json:"attach,omitempty"`
-	Rejected []Rejection `json:"rejected,omitempty"`
-	// Without says of a hook that is absent what is not observed.
-	Without string `json:"without,omitempty"`
-
-	source *collector.Source // the one taken
-}
+// Well reports whether the status is none to worry about.
+func (s Status) Well() bool { return s == Running || s == Waiting || s == Stopped }
 
 // State is what is known of a collector at one time.
 type State struct {
@@ -63,8 +40,84 @@ type State struct {
 	Remedy    string `json:"remedy,omitempty"`
 	Detail    string `json:"-"`
 	// Adopted means that it goes on from what an earlier process pinned.
-	Adopted bool        `json:"adopted,omitempty"`
-	Hooks   []HookState `json:"hooks,omitempty"`
+	Adopted bool               `json:"adopted,omitempty"`
+	Hooks   []attach.HookState `json:"hooks,omitempty"`
 	// Absent are the optional hooks that have no place on this machine.
-	Absent []HookState `json:"absent,omitempty"`
+	Absent []attach.HookState `json:"absent,omitempty"`
+}
+
+// status is a collector's state. It is changed here alone, and every change is
+// logged.
+type status struct {
+	logger *slog.Logger
+	mu     sync.Mutex
+	state  State
+}
+
+func (s *status) get() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// settle sets the state in which a collector was started, stopped or began to
+// wait.
+func (s *status) settle(state State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state.Collector = s.state.Collector
+	s.state = state
+	switch state.Status {
+	case Running:
+		if state.Adopted {
+			s.logger.Debug("Adopted what an earlier process pinned")
+			return
+		}
+		hooks := make([]string, len(state.Hooks))
+		for i, h := range state.Hooks {
+			hooks[i] = h.Name + " at " + h.Attach
+		}
+		s.logger.Info("Attached", "hooks", strings.Join(hooks, ", "))
+	case Waiting:
+		s.logger.Info("Waiting", "reason", state.Reason)
+	case Stopped:
+		s.logger.Info("Stopped")
+	default:
+		s.logger.Warn("Collector does not run", "status", state.Status, "reason", state.Reason, "remedy", state.Remedy)
+		if state.Detail != "" {
+			s.logger.Debug("The verifier's log", "log", state.Detail)
+		}
+	}
+}
+
+// read notes how a reading of a running collector ended: nil is well. Only the
+// first of several failures is logged, and the reading that works again.
+func (s *status) read(problem *attach.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.state.Status
+	if problem == nil {
+		s.state.Status, s.state.Reason, s.state.Remedy = Running, "", ""
+		if before == Failed {
+			s.logger.Info("Reading works again")
+		}
+		return
+	}
+	s.state.Status, s.state.Reason, s.state.Remedy = Failed, problem.Reason, problem.Remedy
+	if before == Running {
+		s.logger.Warn("Reading fails", "reason", problem.Reason, "remedy", problem.Remedy)
+	}
+}
+
+// stateOf is the state of a collector that is not attached because of a
+// problem.
+func stateOf(p *attach.Problem) State {
+	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail}
+	switch {
+	case p.Waits:
+		s.Status = Waiting
+	case p.Unsupported:
+		s.Status = Unsupported
+	}
+	return s
 }

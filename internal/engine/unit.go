@@ -3,360 +3,361 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
-	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/kernel"
-	"github.com/kernscope/kernscope/internal/metric"
+	"github.com/kernscope/kernscope/internal/table"
 )
 
-// unit is one collector at work.
+// unit is one collector at work: a state machine that has a [session] while it
+// is attached. Its maps outlive the sessions.
 type unit struct {
-	spec    collector.Spec
-	hooks   []HookState
-	absent  []HookState             // optional ones, without a place here
-	problem *Problem                // nil if it was attached
-	unread  atomic.Pointer[Problem] // why the last reading failed; nil if it did not
-	started time.Time
+	spec   collector.Spec
+	cfg    *Config
+	status status
+	flight flight
 
-	coll     *ebpf.Collection
-	links    map[string]attachment // by program
-	sources  []*source
-	tables   map[string]*table
-	owned    map[string]*owned
-	reserved map[string]map[string]bool
-	readers  []*reader
-	losses   losses
-	ratios   []*ratio
-	fixed    map[string]uint64 // bytes of maps that have all their memory from the start
-
-	mu sync.Mutex // tables, decoders and ratios serve one reader at a time
-
-	pins *pinning // nil if it is not to be pinned
-
-	// What ends the windows of ratios.
-	unwatch  context.CancelFunc
-	watchers sync.WaitGroup
+	mu      sync.Mutex // what follows serves one at a time
+	values  map[string]collector.Value
+	maps    *attach.Maps
+	share   *attach.Share
+	session *session      // nil unless it is attached
+	seen    kernel.Module // the module as it was at the last start
+	await   func()        // follows what the collector waits for; nil before that is wanted
 }
 
-// losses are the reasons for which events are lost, as an object counts them.
-type losses struct {
-	section *ebpf.Map // the variables the counters are among; nil if there are none
-	reasons []loss
-}
-
-// loss is one reason.
-type loss struct {
-	offset int // of the counter in the section
-	name   string
-}
-
-// start loads and attaches a collector. It always returns a unit: one that
-// could not start has a problem and holds nothing of the kernel's.
-func start(spec collector.Spec, cfg *Config) *unit {
-	u := &unit{spec: spec, links: make(map[string]attachment), tables: make(map[string]*table), fixed: make(map[string]uint64)}
-	if cfg.Pins != nil {
-		u.pins = newPinning(cfg.Pins, spec.Name)
+func newUnit(spec collector.Spec, cfg *Config) *unit {
+	u := &unit{
+		spec: spec, cfg: cfg, maps: attach.NewMaps(), share: cfg.Pins.Share(spec.Name),
+		values: make(map[string]collector.Value),
 	}
-	if problem := u.bringUp(cfg); problem != nil {
-		u.release()
-		u.problem = problem
+	u.status = status{logger: cfg.Logger.With("collector", spec.Name), state: State{Collector: spec.Name}}
+	for _, o := range spec.Options {
+		if v, ok := cfg.Options[spec.Name+"."+o.Name]; ok {
+			u.values[o.Name] = v
+		}
 	}
 	return u
 }
 
-func (u *unit) bringUp(cfg *Config) *Problem {
-	for _, f := range []kernel.Finding{cfg.Machine.Access(), cfg.Machine.Types()} {
-		if f.Answer == kernel.No {
-			return &Problem{Status: Unsupported, Reason: f.Reason, Remedy: f.Remedy}
-		}
+// start attaches the collector, unless it is attached.
+func (u *unit) start(ctx context.Context) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.session == nil {
+		u.status.settle(u.begin(ctx))
 	}
-	obj, err := u.spec.Load()
-	if err != nil {
-		return explain("parsing the object", err)
-	}
-	on := func(option string) bool { return option == "" || cfg.on(u.spec.Name, option) }
-	hooks, absent, problem, err := choose(u.spec.Hooks, obj, on, cfg.Machine)
-	u.hooks, u.absent = hooks, absent
-	if err != nil {
-		return explain("choosing programs", err)
-	}
-	if problem != nil {
-		return problem
-	}
-	prune(obj, hooks)
-	if err := configure(u.spec, obj, cfg); err != nil {
-		return explain("configuring", err)
-	}
-	adopted, err := u.adopt(obj)
-	if err != nil {
-		return explain("adopting", err)
-	}
-	if !adopted {
-		if u.coll, err = load(obj, cfg.Machine); err != nil {
-			return explain("loading", err)
-		}
-	}
-	if err := u.prepare(obj, cfg, on); err != nil {
-		return explain("preparing to read", err)
-	}
-	if !adopted {
-		if problem := u.attach(obj); problem != nil {
-			return problem
-		}
-		u.started = time.Now()
-	}
-	u.watchRatios(cfg.Window)
-	return nil
 }
 
-func (u *unit) attach(obj *ebpf.CollectionSpec) *Problem {
-	for _, hook := range u.hooks {
-		if hook.source != nil {
-			continue
-		}
-		a, err := attach(obj.Programs[hook.Program], u.coll.Programs[hook.Program])
-		if err != nil {
-			return explain("attaching "+hook.Attach, err)
-		}
-		u.links[hook.Program] = a
-	}
-	return nil
+// stop detaches the collector and keeps what it has counted.
+func (u *unit) stop() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.end()
+	u.status.settle(State{Status: Stopped, Reason: "switched off"})
 }
 
-// prepare resolves everything that reading needs, so that a mistake in a spec
-// shows at start and not at the first scrape.
-func (u *unit) prepare(obj *ebpf.CollectionSpec, cfg *Config, on func(string) bool) error {
-	var err error
-	if u.reserved, err = reserve(u.spec.Maps, obj, u.coll); err != nil {
-		return err
+// close detaches what is not pinned and frees the maps.
+func (u *unit) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.end()
+	u.maps.Close()
+	u.share.Close()
+}
+
+// end ends the session, if there is one.
+func (u *unit) end() {
+	if u.session != nil {
+		u.session.close()
+		u.session = nil
 	}
-	served, err := u.findSources(cfg.Layout)
+}
+
+// begin makes a session and returns the state that the collector is in then.
+func (u *unit) begin(ctx context.Context) State {
+	if u.spec.Module != nil {
+		u.seen = u.cfg.Machine.Module(u.spec.Module.Name)
+		if !u.seen.Live {
+			return State{Status: Waiting, Reason: fmt.Sprintf("module %s is not loaded", u.spec.Module.Name)}
+		}
+	}
+	counted := !u.maps.Created().IsZero()
+	var state State
+	err := u.privileged(func() error {
+		return attach.Safely(func() error {
+			state = u.build(ctx)
+			return nil
+		})
+	})
 	if err != nil {
-		return err
+		state = stateOf(attach.Explain("attaching", err))
 	}
-	if err := u.findOwned(obj); err != nil {
-		return err
-	}
-	for _, m := range u.spec.Metrics {
-		if !wanted(m.When, m.Unless, on) || served[m.Name] {
-			continue
-		}
-		if m.Kind == collector.Ratio {
-			u.ratios = append(u.ratios, newRatio(m, cfg.Window))
-			continue
-		}
-		loaded := u.coll.Maps[m.Map]
-		if loaded == nil {
-			return fmt.Errorf("metric %s: no program in use fills map %s", m.Name, m.Map)
-		}
-		r, err := newReader(m, obj.Maps[m.Map], u.owned[m.Map], cfg.Layout)
-		if err != nil {
-			return fmt.Errorf("metric %s: %w", m.Name, err)
-		}
-		u.readers = append(u.readers, r)
-		if u.tables[m.Map] != nil {
-			continue
-		}
-		if u.tables[m.Map], err = newTable(loaded); err != nil {
-			return fmt.Errorf("metric %s: %w", m.Name, err)
+	if state.Status != Running {
+		u.end()
+		if !counted {
+			u.maps.Close()
 		}
 	}
-	// Hashes that serve no metric are read for their number of entries.
-	for name, m := range u.coll.Maps {
-		if isHash(m.Type()) && u.tables[name] == nil {
-			if u.tables[name], err = newTable(m); err != nil {
-				return err
+	return state
+}
+
+// privileged runs f with the capabilities that attaching takes.
+func (u *unit) privileged(f func() error) error {
+	if u.cfg.Privileged == nil {
+		return f()
+	}
+	return u.cfg.Privileged(capabilities(u.spec), f)
+}
+
+// build attaches the collector. An option that does not work here is left out:
+// it never takes what the collector does without it along.
+func (u *unit) build(ctx context.Context) State {
+	values := maps.Clone(u.values)
+	var without []attach.HookState
+	off := make(map[string]string)
+	for {
+		plan, problem := u.attach(ctx, values)
+		if problem == nil {
+			s := u.session
+			s.off = off
+			s.watchRatios(u)
+			return State{Status: Running, Adopted: u.maps.Adopted(), Hooks: s.set.Hooks, Absent: append(without, s.set.Absent...)}
+		}
+		if problem.Option == "" || !collector.IsOn(values[problem.Option]) {
+			state := stateOf(problem)
+			if plan != nil {
+				state.Hooks, state.Absent = plan.States()
 			}
+			return state
 		}
+		values[problem.Option], off[problem.Option] = false, problem.Reason
+		absent := *problem.Hook
+		absent.Without = fmt.Sprintf("option %s does not work here", problem.Option)
+		without = append(without, absent)
+		u.status.logger.Warn("Option does not work here", "option", problem.Option, "reason", problem.Reason, "remedy", problem.Remedy)
 	}
-	return u.findLosses(obj)
 }
 
-// findSources lists the sources in use and the names of what they serve.
-func (u *unit) findSources(layout *metric.Layout) (served map[string]bool, err error) {
-	served = make(map[string]bool)
-	for _, hook := range u.hooks {
-		if hook.source == nil {
-			continue
+// attach makes a session with these values of the options. With a problem comes
+// the plan as far as it got.
+func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*attach.Plan, *attach.Problem) {
+	cfg := attach.Config{
+		Spec: u.spec, Values: values, Unit: u.cfg.Layout.Unit(), Machine: u.cfg.Machine, Pinned: u.share != nil,
+		Prepare: func(name string, def *ebpf.MapSpec, m *ebpf.Map) error {
+			return table.Reserve(u.spec.Table(name), def, m)
+		},
+	}
+	plan, problem := attach.NewPlan(ctx, cfg)
+	if problem != nil {
+		return plan, problem
+	}
+	set := u.share.Adopt(plan, u.maps)
+	if set == nil {
+		if set, problem = plan.Attach(ctx, u.maps); problem != nil {
+			return plan, problem
 		}
-		src, err := newSource(hook.source, u.spec.Metrics, layout)
+	}
+	session, err := newSession(u, cfg, plan.Object(), set)
+	if err != nil {
+		set.Close()
+		return plan, attach.Explain("preparing to read", err)
+	}
+	u.session = session
+	return plan, nil
+}
+
+// set sets an option.
+func (u *unit) set(ctx context.Context, name string, value collector.Value) error {
+	at := slices.IndexFunc(u.spec.Options, func(o collector.Option) bool { return o.Name == name })
+	if at < 0 {
+		return fmt.Errorf("%s has no option %q", u.spec.Name, name)
+	}
+	option := u.spec.Options[at]
+	if err := option.Check(value); err != nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before, had := u.values[name]
+	u.values[name] = value
+	back := func() {
+		delete(u.values, name)
+		if had {
+			u.values[name] = before
+		}
+	}
+	switch {
+	case u.session == nil:
+		return nil
+	case option.Live:
+		err := u.session.set.SetOption(name, value)
 		if err != nil {
-			return nil, fmt.Errorf("hook %s: %w", hook.Name, err)
+			back()
 		}
-		u.sources = append(u.sources, src)
-		for _, name := range hook.source.Metrics {
-			served[name] = true
-		}
+		return err
 	}
-	return served, nil
+	u.end()
+	state := u.begin(ctx)
+	refused := state.Reason
+	if state.Status == Running {
+		refused = u.session.off[name]
+	}
+	if refused != "" {
+		back()
+		u.end()
+		state = u.begin(ctx)
+	}
+	u.status.settle(state)
+	if refused != "" {
+		return fmt.Errorf("setting %s of %s to %v: %s", name, u.spec.Name, value, refused)
+	}
+	return u.renewPins()
 }
 
-// findLosses lists the members of the object's variable "losses", a struct of
-// counters, one for each reason to lose an event.
-func (u *unit) findLosses(obj *ebpf.CollectionSpec) error {
-	v := obj.Variables["losses"]
-	if v == nil {
+// retryEvery is how often a collector that waits for a file looks for it.
+const retryEvery = time.Second
+
+// follow starts to follow what the collector waits for, or may lose, until ctx
+// ends.
+func (u *unit) follow(ctx context.Context) {
+	switch {
+	case u.spec.Module != nil:
+		go u.followModule(ctx)
+	case u.hasSource():
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		u.await = func() { go u.followFile(ctx) }
+		if u.status.get().Status == Waiting {
+			u.await()
+		}
+	}
+}
+
+// hasSource reports whether the collector waits where a source is not there.
+func (u *unit) hasSource() bool {
+	return slices.ContainsFunc(u.spec.Hooks, func(h collector.Hook) bool {
+		only := !slices.ContainsFunc(h.Ways, func(w collector.Way) bool { return w.Source == nil })
+		return only && !h.Optional
+	})
+}
+
+func (u *unit) followModule(ctx context.Context) {
+	for {
+		u.mu.Lock()
+		seen := u.seen
+		u.mu.Unlock()
+		now, err := u.cfg.Machine.NextModule(ctx, seen)
+		if err != nil {
+			return
+		}
+		u.moved(ctx, now)
+	}
+}
+
+// moved takes in that the module is another than it was. What is attached to a
+// module that is gone counts nothing any more, and nothing says so.
+func (u *unit) moved(ctx context.Context, now kernel.Module) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.status.get().Status == Stopped || ctx.Err() != nil {
+		u.seen = now
+		return
+	}
+	u.end()
+	state := u.begin(ctx)
+	// A module that goes and comes shows as coming in between.
+	if before := u.status.get(); state.Status != Waiting || before.Status != Waiting {
+		u.status.settle(state)
+	}
+	if err := u.renewPins(); err != nil {
+		u.status.logger.Warn("Pins could not be renewed", "err", err)
+	}
+	u.cfg.Machine.Release()
+}
+
+func (u *unit) followFile(ctx context.Context) {
+	ticks := time.NewTicker(retryEvery)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		if !u.retry(ctx) {
+			return
+		}
+	}
+}
+
+// retry tries to start a collector that waits, and reports whether it still
+// does.
+func (u *unit) retry(ctx context.Context) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.status.get().Status != Waiting || ctx.Err() != nil {
+		return false
+	}
+	state := u.begin(ctx)
+	if state.Status != Waiting {
+		u.status.settle(state)
+	}
+	return state.Status == Waiting
+}
+
+// lose ends the session of a collector whose source is not there any more.
+func (u *unit) lose(err error) bool {
+	if !errors.Is(err, fs.ErrNotExist) || !u.hasSource() {
+		return false
+	}
+	u.end()
+	u.status.settle(State{Status: Waiting, Reason: err.Error()})
+	if u.await != nil {
+		u.await()
+	}
+	return true
+}
+
+// pin leaves the collector in its share of the pins.
+func (u *unit) pin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.renewPins()
+}
+
+// renewPins pins the session, unless it already is. A collector that waits
+// leaves what is pinned for when it runs again.
+func (u *unit) renewPins() error {
+	if u.session == nil && u.status.get().Status == Waiting {
 		return nil
 	}
-	reasons, ok := btf.UnderlyingType(v.Type.Type).(*btf.Struct)
-	if !ok {
-		return errors.New("the variable losses is no struct")
+	var set *attach.Set
+	if u.session != nil {
+		set = u.session.set
 	}
-	u.losses.section = u.coll.Maps[v.SectionName]
-	for _, m := range reasons.Members {
-		at, err := find(reasons, m.Name)
-		if err != nil {
-			return err
-		}
-		if n, err := at.words(); err != nil || n != 1 {
-			return fmt.Errorf("losses.%s is no counter", m.Name)
-		}
-		u.losses.reasons = append(u.losses.reasons, loss{offset: int(v.Offset) + at.offset, name: m.Name})
+	var removed string
+	err := u.privileged(func() (err error) {
+		removed, err = u.share.Pin(set)
+		return err
+	})
+	if removed != "" {
+		u.status.logger.Info("Removed what was pinned", "reason", removed)
 	}
-	return nil
-}
-
-// close stops reading and lets go of the collector: what is not pinned is
-// detached and freed.
-func (u *unit) close() {
-	if u.unwatch != nil {
-		u.unwatch()
-		u.watchers.Wait()
+	if errors.Is(err, attach.ErrNotPinned) {
+		u.status.logger.Warn("Not pinned: it counts only while kernscope runs", "reason", err)
+		return nil
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.release()
-	u.pins.close()
-}
-
-// release lets go of what the collector holds in the kernel.
-func (u *unit) release() {
-	for _, a := range u.links {
-		a.Close()
-	}
-	clear(u.links)
-	for _, o := range u.owned {
-		o.done.close()
-	}
-	u.owned = nil
-	if u.coll != nil {
-		u.coll.Close()
-	}
-	u.coll, u.sources, u.readers = nil, nil, nil
-}
-
-// reading is what one look at a collector yields.
-type reading struct {
-	families []metric.Family
-	rows     map[string]int    // of each map that was read
-	lost     map[string]uint64 // what rows for what did not fit hold, by reason
-	own      ownMetrics
-	err      error
-	took     time.Duration
-}
-
-// read yields the collector's families and those about it. Every map and
-// source is read once.
-func (u *unit) read(ctx context.Context) *reading {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	begin := time.Now()
-	out := &reading{rows: make(map[string]int), lost: make(map[string]uint64)}
-	if u.coll != nil {
-		u.readAll(ctx, out)
-	}
-	out.took = time.Since(begin)
-	var problem *Problem
-	if out.err != nil {
-		problem = explain("reading", out.err)
-	}
-	u.unread.Store(problem) // once: nobody sees it running in between
-	out.own.add(u, out)
-	return out
-}
-
-func (u *unit) readAll(ctx context.Context, out *reading) {
-	for _, l := range u.links {
-		if perf, ok := l.(*everyCPU); ok {
-			out.err = errors.Join(out.err, perf.follow())
-		}
-	}
-	rows := make(map[string][]row)
-	for name, t := range u.tables {
-		read, err := t.rows()
-		if err != nil {
-			out.err = errors.Join(out.err, err)
-			continue
-		}
-		if o := u.owned[name]; o != nil {
-			read, err = o.settle(read, u.reserved[name])
-			out.err = errors.Join(out.err, err)
-		}
-		rows[name] = read
-		out.rows[name] = len(read)
-	}
-	for _, m := range u.spec.Maps {
-		if read, ok := rows[m.Name]; ok && m.Loss != "" {
-			out.lost[m.Loss] += u.owned[m.Name].others(read, u.reserved[m.Name])
-		}
-	}
-	byName := make(map[string]int)
-	for _, r := range u.readers {
-		at, ok := byName[r.family.Name]
-		if !ok {
-			at = len(out.families)
-			byName[r.family.Name] = at
-			out.families = append(out.families, r.family)
-			out.families[at].Created = u.started
-		}
-		f := &out.families[at]
-		f.Samples = r.samples(f.Samples, rows[r.table], u.reserved[r.table])
-	}
-	for _, s := range u.sources {
-		families, err := s.read(ctx)
-		out.err = errors.Join(out.err, err)
-		out.families = append(out.families, families...)
-	}
-	for i := range out.families {
-		out.families[i].Samples = sumEqual(out.families[i].Samples)
-	}
-	for _, r := range u.ratios {
-		out.families = append(out.families, r.latest)
-	}
-}
-
-// memory is the kernel memory of a map in bytes, if the kernel says. It is read
-// from a file that is slow to make, so what does not change is kept.
-func (u *unit) memory(name string) (bytes uint64, ok bool) {
-	if bytes, ok = u.fixed[name]; ok {
-		return bytes, true
-	}
-	m := u.coll.Maps[name]
-	info, err := m.Info()
-	if err != nil {
-		return 0, false
-	}
-	if bytes, ok = info.Memlock(); ok && m.Flags()&unix.BPF_F_NO_PREALLOC == 0 {
-		u.fixed[name] = bytes
-	}
-	return bytes, ok
-}
-
-func (u *unit) state() State {
-	s := State{Collector: u.spec.Name, Status: Running, Adopted: u.pins.adopted(), Hooks: u.hooks, Absent: u.absent}
-	if p := cmp.Or(u.problem, u.unread.Load()); p != nil {
-		s.Status, s.Reason, s.Remedy, s.Detail = p.Status, p.Reason, p.Remedy, p.Detail
-	}
-	return s
+	return err
 }

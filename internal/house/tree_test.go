@@ -41,8 +41,9 @@ func (f file) imports() []string {
 	return paths
 }
 
-// sources reads all source files of a tree: Go for every platform, C, and
-// scripts, which are known by their first line.
+// sources reads all source files of a tree: Go for every platform, C, the
+// collectors' READMEs, scripts, which are known by their first line, and the
+// list of tools.
 func sources(tree fs.FS) ([]file, error) {
 	var files []file
 	positions := token.NewFileSet()
@@ -71,7 +72,7 @@ func sources(tree fs.FS) ([]file, error) {
 				return fmt.Errorf("parsing: %w", err)
 			}
 			f.generated = ast.IsGenerated(f.syntax)
-		case ext == ".c" || ext == ".h":
+		case ext == ".c" || ext == ".h" || matches("collector/*/README.md", name) || name == toolList:
 		case !strings.HasPrefix(f.text, "#!"):
 			return nil
 		}

@@ -62,31 +62,38 @@ func refusal(doing string, err error) Finding {
 		"allow bpf(2) in the container's seccomp profile; before Linux 5.11 also raise RLIMIT_MEMLOCK")
 }
 
-// missingCapabilities names what this process lacks for BPF. CAP_BPF and
+// missingCapabilities names what this thread lacks for BPF. CAP_BPF and
 // CAP_PERFMON came with Linux 5.8 (2c78ee898d8f "bpf: Implement CAP_BPF");
 // CAP_SYS_ADMIN includes them.
 func missingCapabilities() []string {
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return nil
-	}
-	_, rest, found := strings.Cut(string(status), "CapEff:")
-	if !found {
-		return nil
-	}
-	line, _, _ := strings.Cut(rest, "\n")
-	effective, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
-	if err != nil || effective&(1<<unix.CAP_SYS_ADMIN) != 0 {
+	if capable(unix.CAP_SYS_ADMIN) {
 		return nil
 	}
 	var missing []string
-	if effective&(1<<unix.CAP_BPF) == 0 {
+	if !capable(unix.CAP_BPF) {
 		missing = append(missing, "CAP_BPF")
 	}
-	if effective&(1<<unix.CAP_PERFMON) == 0 {
+	if !capable(unix.CAP_PERFMON) {
 		missing = append(missing, "CAP_PERFMON")
 	}
 	return missing
+}
+
+// capable reports whether this thread has the capability in effect, or that is
+// not known.
+func capable(capability uint) bool {
+	// Of the thread: one may raise what others have dropped.
+	status, err := os.ReadFile("/proc/thread-self/status")
+	if err != nil {
+		return true
+	}
+	_, rest, found := strings.Cut(string(status), "CapEff:")
+	if !found {
+		return true
+	}
+	line, _, _ := strings.Cut(rest, "\n")
+	effective, err := strconv.ParseUint(strings.TrimSpace(line), 16, 64)
+	return err != nil || effective&(1<<capability) != 0
 }
 
 // Lockdown is the kernel's lockdown mode (kernel_lockdown(7)): "none",

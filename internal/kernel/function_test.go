@@ -27,10 +27,10 @@ func open(t *testing.T) *kernel.Machine {
 
 func TestFunction(t *testing.T) {
 	machine := open(t)
-	if f := machine.Function("vfs_read"); f.Answer != kernel.Yes {
+	if f := machine.Function("vfs_read", ""); f.Answer != kernel.Yes {
 		t.Errorf("vfs_read: %+v", f)
 	}
-	if f := machine.Function(noSuch); f.Answer != kernel.No || f.Reason == "" {
+	if f := machine.Function(noSuch, ""); f.Answer != kernel.No || f.Reason == "" {
 		t.Errorf("%s: %+v, want No with a reason", noSuch, f)
 	}
 }
@@ -39,11 +39,11 @@ func TestFunction(t *testing.T) {
 // not be in doubt, nor differ between functions that may be traced.
 func TestAttachingToFunctions(t *testing.T) {
 	machine := open(t)
-	for name, ask := range map[string]func(string) kernel.Finding{
+	for name, ask := range map[string]func(function, module string) kernel.Finding{
 		"trampoline": machine.Trampoline,
 		"kprobe":     machine.Kprobe,
 	} {
-		read, write := ask("vfs_read"), ask("vfs_write")
+		read, write := ask("vfs_read", ""), ask("vfs_write", "")
 		t.Logf("%s: %+v", name, read)
 		if read.Answer == kernel.Unknown || read.Answer != write.Answer {
 			t.Errorf("%s: vfs_read %+v, vfs_write %+v", name, read, write)
@@ -51,7 +51,7 @@ func TestAttachingToFunctions(t *testing.T) {
 		if (read.Answer == kernel.Yes) == (read.Reason != "") {
 			t.Errorf("%s: a reason belongs to a refusal: %+v", name, read)
 		}
-		if f := ask(noSuch); f.Answer != kernel.No || f.Reason == "" {
+		if f := ask(noSuch, ""); f.Answer != kernel.No || f.Reason == "" {
 			t.Errorf("%s to %s: %+v, want No with a reason", name, noSuch, f)
 		}
 	}

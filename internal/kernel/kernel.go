@@ -8,7 +8,6 @@ package kernel
 import (
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"sync"
 
@@ -34,6 +33,10 @@ type Finding struct {
 	Reason string
 	// Remedy says what the user can do about it; "" if nothing.
 	Remedy string
+	// Passing reports that the answer may be another later, without a restart
+	// of the machine: a switch of the kernel's, a permission, a module that is
+	// not loaded. A question about a module is another one after each load.
+	Passing bool
 }
 
 func yes() Finding { return Finding{Answer: Yes} }
@@ -42,17 +45,33 @@ func no(reason, remedy string) Finding {
 	return Finding{Answer: No, Reason: reason, Remedy: remedy}
 }
 
-// ownTypes is where the kernel publishes its own type information
-// (341dfcf8d78e "btf: expose BTF info through sysfs", since Linux 5.4).
-const ownTypes = "/sys/kernel/btf/vmlinux"
+// unknown is no answer, because of an error.
+func unknown(err error) Finding { return Finding{Reason: err.Error()} }
+
+// passing is the answer as one that may change.
+func (f Finding) passing() Finding {
+	f.Passing = true
+	return f
+}
 
 // Machine is the running kernel.
 type Machine struct {
 	cache    *btf.Cache
 	external *btf.Spec
+	files    files
 
-	mu    sync.Mutex
-	known map[string]Finding
+	mu      sync.Mutex
+	known   map[string]*load // by module
+	builtIn map[string]bool  // modules compiled into the kernel; nil if not yet read
+}
+
+// load is what is known of the kernel, or of a module for as long as it is
+// loaded.
+type load struct {
+	identity uint64
+	findings map[string]Finding
+	types    *btf.Spec          // of a module; nil if not yet decoded
+	symbols  map[string]*symbol // of a module, by name; nil if not yet read
 }
 
 // Open prepares questions to the running kernel. btfFile is a file with the
@@ -60,7 +79,7 @@ type Machine struct {
 // not publish their own; "" is the kernel's own. A btfFile that cannot be read
 // is an error; a kernel without type information is not, it is an answer.
 func Open(btfFile string) (*Machine, error) {
-	m := &Machine{cache: btf.NewCache(), known: make(map[string]Finding)}
+	m := &Machine{cache: btf.NewCache(), known: make(map[string]*load)}
 	if btfFile != "" {
 		spec, err := btf.LoadSpec(btfFile)
 		if err != nil {
@@ -71,90 +90,22 @@ func Open(btfFile string) (*Machine, error) {
 	return m, nil
 }
 
-// External is the type information given by file, nil if there is none.
-func (m *Machine) External() *btf.Spec { return m.external }
-
-// Cache is the decoded type information of the kernel, for loading programs.
-func (m *Machine) Cache() *btf.Cache { return m.cache }
-
-// Release frees the decoded type information. It is decoded again when needed.
-func (m *Machine) Release() { m.cache = btf.NewCache() }
-
-// Types says whether there is type information at all, the kernel's own or an
-// external file's. No program can be adapted to the kernel without.
-func (m *Machine) Types() Finding {
-	if m.external != nil {
-		return yes()
-	}
-	return m.OwnTypes()
-}
-
-// OwnTypes says whether the kernel publishes its type information, which
-// tp_btf and fentry programs need whatever file is given.
-func (m *Machine) OwnTypes() Finding {
-	return m.once("own types", func() Finding {
-		if _, err := os.Stat(ownTypes); err != nil {
-			return no("the kernel publishes no type information (BTF) at "+ownTypes,
-				"run a kernel built with CONFIG_DEBUG_INFO_BTF=y, or give its BTF with --btf=FILE")
-		}
-		if m.external != nil {
-			return yes() // what is published need not be parsed
-		}
-		if _, err := m.cache.Kernel(); err != nil {
-			return no(fmt.Sprintf("the kernel's type information (BTF) is unusable: %v", err),
-				"give the kernel's BTF with --btf=FILE")
-		}
-		return yes()
-	})
-}
-
-// Spec is the type information that programs are adapted to.
-func (m *Machine) Spec() (*btf.Spec, error) {
-	if m.external != nil {
-		return m.external, nil
-	}
-	if f := m.OwnTypes(); f.Answer != Yes {
-		return nil, errors.New(f.Reason)
-	}
-	return m.cache.Kernel()
-}
-
 // Enumerator says whether the kernel has the enumerator in the named enum.
 func (m *Machine) Enumerator(enum, name string) Finding {
 	return m.once("enumerator "+name, func() Finding {
 		spec, err := m.Spec()
 		if err != nil {
-			return Finding{Reason: err.Error()}
+			return unknown(err)
 		}
 		var e *btf.Enum
 		err = spec.TypeByName(enum, &e)
 		if err != nil && !errors.Is(err, btf.ErrNotFound) {
-			return Finding{Reason: err.Error()}
+			return unknown(err)
 		}
 		if err == nil && slices.ContainsFunc(e.Values, func(v btf.EnumValue) bool { return v.Name == name }) {
 			return yes()
 		}
 		return no("this kernel has no "+name, "")
-	})
-}
-
-// Tracepoint says whether the kernel has the tracepoint: every tracepoint has
-// a typedef of its prototype, named btf_trace_<tracepoint>.
-func (m *Machine) Tracepoint(name string) Finding {
-	return m.once("tracepoint "+name, func() Finding {
-		spec, err := m.Spec()
-		if err != nil {
-			return Finding{Reason: err.Error()}
-		}
-		var proto *btf.Typedef
-		err = spec.TypeByName("btf_trace_"+name, &proto)
-		if errors.Is(err, btf.ErrNotFound) {
-			return no("this kernel has no tracepoint "+name, "")
-		}
-		if err != nil {
-			return Finding{Reason: err.Error()}
-		}
-		return yes()
 	})
 }
 
@@ -173,71 +124,43 @@ func (m *Machine) MapType(t ebpf.MapType) Finding {
 		case errors.Is(err, ebpf.ErrNotSupported):
 			return no(fmt.Sprintf("this kernel has no map of type %s", t), "")
 		}
-		return Finding{Reason: err.Error()}
+		return unknown(err)
 	})
 }
 
-// Program says whether the program can be attached and all that it uses is
-// there; maps are those of its object, by name.
-func (m *Machine) Program(p *ebpf.ProgramSpec, maps map[string]*ebpf.MapSpec) Finding {
-	switch {
-	case p.Type == ebpf.Tracing && p.AttachType == ebpf.AttachTraceRawTp:
-		if f := m.OwnTypes(); f.Answer != Yes {
-			return f
-		}
-		if f := m.Tracepoint(p.AttachTo); f.Answer == No {
-			return f
-		}
-	case p.Type == ebpf.Tracing && (p.AttachType == ebpf.AttachTraceFEntry || p.AttachType == ebpf.AttachTraceFExit):
-		if f := m.Trampoline(p.AttachTo); f.Answer == No {
-			return f
-		}
-	case p.Type == ebpf.RawTracepoint:
-		if f := m.Tracepoint(p.AttachTo); f.Answer == No {
-			return f
-		}
-	case p.Type == ebpf.PerfEvent:
-		if f := m.PerfEvents(); f.Answer == No {
-			return f
-		}
-	case p.Type == ebpf.Kprobe:
-		if f := m.Kprobe(p.AttachTo); f.Answer == No {
-			return f
-		}
-	}
-	for _, ins := range p.Instructions {
-		if !ins.IsLoadFromMap() {
-			continue
-		}
-		spec := maps[ins.Reference()]
-		if spec == nil {
-			continue // a section of variables, which is an array
-		}
-		if f := m.MapType(spec.Type); f.Answer == No {
-			return f
-		}
-		if spec.Type == ebpf.TaskStorage && holdsLock(p.AttachTo) {
-			if f := m.StorageUnderLock(); f.Answer != Yes {
-				return f
-			}
-		}
-	}
-	return yes()
+// once answers from what is known of the kernel, and remembers an answer that
+// holds.
+func (m *Machine) once(question string, ask func() Finding) Finding {
+	return m.onceFor(Module{}, question, ask)
 }
 
-// once answers from what is known, and remembers conclusive answers.
-func (m *Machine) once(question string, ask func() Finding) Finding {
+// onceFor answers from what is known of this load of the module.
+func (m *Machine) onceFor(module Module, question string, ask func() Finding) Finding {
 	m.mu.Lock()
-	f, ok := m.known[question]
+	f, ok := m.knownOf(module).findings[question]
 	m.mu.Unlock()
 	if ok {
 		return f
 	}
 	f = ask()
-	if f.Answer != Unknown {
+	if f.Answer != Unknown && !f.Passing {
 		m.mu.Lock()
-		m.known[question] = f
+		m.knownOf(module).findings[question] = f
 		m.mu.Unlock()
 	}
 	return f
+}
+
+// knownOf returns what is known of this load of the module, and forgets an
+// earlier one. The caller holds the lock.
+func (m *Machine) knownOf(module Module) *load {
+	if module.BuiltIn {
+		module = Module{} // its functions and types are the kernel's
+	}
+	l := m.known[module.Name]
+	if l == nil || l.identity != module.Identity {
+		l = &load{identity: module.Identity, findings: make(map[string]Finding)}
+		m.known[module.Name] = l
+	}
+	return l
 }

@@ -18,7 +18,7 @@ import (
 // [Record] after record to, one JSON object a line.
 const AccuracyFile = "accuracy.jsonl"
 
-// Row names a row of docs/ACCURACY.md. It is the same on every kernel.
+// Row names a row of docs/ACCURACY.md. It is the same on every machine.
 type Row struct {
 	// Metric is the family's name, with the unit if it has one.
 	Metric string
@@ -48,7 +48,7 @@ type Truth[N number] struct {
 	others     string
 }
 
-// Beside is the truth where others may have made the number so much less or
+// Beside returns the truth where others may have made the number so much less or
 // more in this attempt, by a measure that does not depend on the collector.
 // What is that far off is no error and no success: [Conclusive] tries again.
 func (t Truth[N]) Beside(less, more N, others string) Truth[N] {
@@ -56,7 +56,7 @@ func (t Truth[N]) Beside(less, more N, others string) Truth[N] {
 	return t
 }
 
-// allows says whether the number lies so much below and above the truth.
+// allows reports whether the number lies so much below and above the truth.
 func (t Truth[N]) allows(n, below, above N) bool {
 	return n >= t.Least-min(below, t.Least) && n <= t.Most+above
 }
@@ -73,8 +73,8 @@ type Record struct {
 	Row
 	// Test is the function that compared.
 	Test string
-	// Kernel is [Kernel]'s name, Release what uname says.
-	Kernel, Release string
+	// Machine is [Machine]'s name, Release what uname says.
+	Machine, Release string
 	// Time says that the numbers are a time.
 	Time bool
 	// Compared is false if others disturbed every attempt; Why says so.
@@ -97,7 +97,7 @@ func Check[N number](t testing.TB, what string, counted N, truth Truth[N]) bool 
 	return false
 }
 
-// String is the numbers that are right.
+// String returns the numbers that are right.
 func (t Truth[N]) String() string {
 	text := fmt.Sprint(t.Least)
 	if t.Least != t.Most {
@@ -145,7 +145,7 @@ func (r Record) write(t testing.TB) {
 		return
 	}
 	r.Test, _, _ = strings.Cut(t.Name(), "/")
-	r.Kernel = Kernel()
+	r.Machine = Machine()
 	if err := r.append(out); err != nil {
 		t.Fatal("recording a comparison: ", err)
 	}
@@ -173,15 +173,4 @@ func (r Record) append(folder string) error {
 		return err
 	}
 	return f.Close()
-}
-
-// NoAccuracy records that a machine which also does other things gave no
-// occasion to compare. The matrix's machines always do.
-func NoAccuracy(t testing.TB, row Row, why string) {
-	t.Helper()
-	if Kernel() != "" {
-		t.Errorf("%s, %s: not compared: %s", row.Metric, row.Workload, why)
-		return
-	}
-	Record{Row: row, Why: why}.write(t)
 }

@@ -34,7 +34,7 @@ func Conclusive(t testing.TB, attempts int, body func(a *Attempt)) {
 	t.Helper()
 	var disturbance string
 	for n := 1; n <= attempts; n++ {
-		a := &Attempt{TB: t, N: n}
+		a := &Attempt{TB: t, N: n, Last: n == attempts}
 		a.run(body)
 		switch {
 		case t.Failed():
@@ -68,8 +68,9 @@ func Conclusive(t testing.TB, attempts int, body func(a *Attempt)) {
 // Attempt is one run of the body of [Conclusive].
 type Attempt struct {
 	testing.TB
-	// N is 1 in the first attempt.
-	N int
+	// N is 1 in the first attempt. After the Last there is no other.
+	N    int
+	Last bool
 
 	mu        sync.Mutex
 	wrong     []string // errors that only a disturbed attempt excuses
@@ -190,7 +191,7 @@ func (a *Attempt) record(r Record) {
 	a.records = append(a.records, r)
 }
 
-// disturbance is what others did, in one line.
+// disturbance returns what others did, in one line.
 func (a *Attempt) disturbance() string {
 	if a.void != "" {
 		return a.void
@@ -198,12 +199,12 @@ func (a *Attempt) disturbance() string {
 	return strings.Join(unique(append(a.disturbed, a.others...)), "; ")
 }
 
-// all is everything that is to be said of an attempt that is not conclusive.
+// all returns everything that is to be said of an attempt that is not conclusive.
 func (a *Attempt) all() []string {
 	return append(append([]string{a.disturbance()}, a.wrong...), a.excused...)
 }
 
-// caller is the place outside of this package that reports an error.
+// caller returns the place outside of this package that reports an error.
 func caller() string {
 	var pcs [16]uintptr
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(3, pcs[:])])

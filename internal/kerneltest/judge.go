@@ -34,7 +34,7 @@ func keep(t testing.TB, r Record) {
 	r.write(t)
 }
 
-// Named is the test with errors that begin with the name of what they are about.
+// Named returns the test with errors that begin with the name of what they are about.
 func Named(t testing.TB, name string) testing.TB { return &named{t, name} }
 
 type named struct {

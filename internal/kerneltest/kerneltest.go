@@ -47,7 +47,7 @@ func RunOn(t testing.TB, machine *kernel.Machine, spec collector.Spec, options .
 	t.Helper()
 	cfg := engine.Config{
 		Specs:   []collector.Spec{spec},
-		Options: make(map[string]bool),
+		Options: make(map[string]collector.Value),
 		Layout:  metric.NewLayout(metric.Microseconds),
 		Machine: machine,
 		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),

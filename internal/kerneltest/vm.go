@@ -9,6 +9,10 @@ import (
 	"testing"
 )
 
+// Machine returns the name of the machine of the matrix that the test runs on, or
+// "" on any other machine.
+func Machine() string { return os.Getenv("KERNSCOPE_MACHINE") }
+
 // Kernel is the pinned name, "6.12", of the kernel of the matrix that the test
 // runs on, or "" on the machine's own kernel.
 func Kernel() string { return os.Getenv("KERNSCOPE_KERNEL") }
@@ -24,18 +28,12 @@ func VM(t testing.TB, why string) {
 	}
 }
 
-// Tool fails the test, naming Debian's package, if a command is missing.
-func Tool(t testing.TB, name, debian string) {
-	t.Helper()
-	if _, err := exec.LookPath(name); err != nil {
-		t.Fatalf("%s is missing: apt-get install %s", name, debian)
-	}
-}
-
-// Command runs a command and returns what it wrote to its standard output. The
-// test fails with all that it wrote if it does. It may be used in clean-ups.
+// Command runs a command of the list of tools and returns what it wrote to its
+// standard output. The test fails with all that it wrote if it does. It may be
+// used in clean-ups.
 func Command(t testing.TB, name string, args ...string) string {
 	t.Helper()
+	Tool(t, name)
 	var stdout, stderr strings.Builder
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

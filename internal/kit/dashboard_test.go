@@ -92,54 +92,26 @@ func (d dashboard) panel(t *testing.T, title string) panel {
 	return d.Panels[i]
 }
 
-// TestDashboardOfEverything holds the dashboard of the described collectors and those to come
-// against its description, and against what it was before.
-func TestDashboardOfEverything(t *testing.T) {
-	d, raw := generate(t, everything(), metric.Microseconds)
-	if want := []string{
-		"SYSTEM HEALTH", "Disk I/O latency", "Run-queue latency", "Page cache hit ratio",
-		"ZFS", "ARC hit ratio", "TXG sync", "ZIO latency p99", "Metaslab allocation p99",
-		"NETWORK", "TCP retransmits", "WireGuard traffic", "WireGuard handshake age",
-		"APPLICATION", "Top 10 system calls", "File operations by process", "Page faults and allocation order",
-	}; !slices.Equal(d.titles(), want) {
+// TestDashboardOfGadget holds a dashboard of one panel of each type against its
+// description, and against what it was before.
+func TestDashboardOfGadget(t *testing.T) {
+	d, raw := generate(t, []collector.Spec{gadget(), stowaway()}, metric.Microseconds)
+	if want := []string{"SYSTEM HEALTH", "Turns by device", "NETWORK", "Turns", "Turn p99", "Slips", "Load", "Age"}; !slices.Equal(d.titles(), want) {
 		t.Errorf("panels %q, want %q", d.titles(), want)
 	}
-	if want := []string{"ebpf", "kernel", "zfs", "wireguard"}; d.Title != "eBPF Kernel Metrics" || d.Refresh != "30s" || d.UID != "kernscope" || !slices.Equal(d.Tags, want) {
-		t.Errorf("%q, refresh %s, uid %s, tags %q", d.Title, d.Refresh, d.UID, d.Tags)
+	if d.Title != "eBPF Kernel Metrics" || d.Refresh != "30s" || d.UID != "kernscope" {
+		t.Errorf("%q, refresh %s, uid %s", d.Title, d.Refresh, d.UID)
 	}
-	var variables []string
-	for _, v := range d.Templating.List {
-		variables = append(variables, v.Name)
-		if v.Type == "query" && !(v.Multi && v.IncludeAll) {
-			t.Errorf("one cannot choose several or all of %s", v.Name)
-		}
+	if p := d.panel(t, "Turns"); p.Type != "heatmap" || p.Targets[0].Format != "heatmap" {
+		t.Errorf("the heatmap is a %s of format %s", p.Type, p.Targets[0].Format)
 	}
-	if want := []string{"DS_PROMETHEUS", "instance", "device", "pool", "interface"}; !slices.Equal(variables, want) {
-		t.Errorf("variables %q, want %q", variables, want)
+	defaults := d.panel(t, "Turn p99").FieldConfig.Defaults
+	if custom := defaults.Custom; custom.ThresholdsStyle.Mode != "line" || custom.Stacking.Mode != "normal" {
+		t.Errorf("thresholds are drawn as %q, areas stacked as %q", custom.ThresholdsStyle.Mode, custom.Stacking.Mode)
 	}
-	if p := d.panel(t, "Disk I/O latency"); p.Type != "heatmap" || p.Targets[0].Format != "heatmap" {
-		t.Errorf("disk latency is a %s of format %s", p.Type, p.Targets[0].Format)
-	}
-	if p := d.panel(t, "TXG sync"); p.FieldConfig.Defaults.Custom.ThresholdsStyle.Mode != "line" {
-		t.Error("TXG sync has no line at its threshold")
-	}
-	if p := d.panel(t, "WireGuard traffic"); p.FieldConfig.Defaults.Custom.Stacking.Mode != "normal" {
-		t.Error("WireGuard traffic is not stacked")
-	}
-	for title, want := range map[string]string{
-		"Page cache hit ratio":    `[{"color":"red","value":null},{"color":"yellow","value":0.9},{"color":"green","value":0.95}]`,
-		"ARC hit ratio":           `[{"color":"red","value":null},{"color":"yellow","value":0.9},{"color":"green","value":0.95}]`,
-		"TXG sync":                `[{"color":"green","value":null},{"color":"red","value":3}]`,
-		"WireGuard handshake age": `[{"color":"green","value":null},{"color":"yellow","value":120},{"color":"red","value":180}]`,
-	} {
-		var steps []string
-		for _, s := range d.panel(t, title).FieldConfig.Defaults.Thresholds.Steps {
-			value, _ := json.Marshal(s.Value)
-			steps = append(steps, `{"color":"`+s.Color+`","value":`+string(value)+`}`)
-		}
-		if got := "[" + strings.Join(steps, ",") + "]"; got != want {
-			t.Errorf("thresholds of %s are %s, want %s", title, got, want)
-		}
+	steps, err := json.Marshal(defaults.Thresholds.Steps)
+	if want := `[{"Color":"green","Value":null},{"Color":"yellow","Value":0.5},{"Color":"red","Value":0.9}]`; err != nil || string(steps) != want {
+		t.Errorf("thresholds %s (%v), want %s", steps, err, want)
 	}
 
 	const golden = "testdata/dashboard.json"
@@ -156,7 +128,7 @@ func TestDashboardOfEverything(t *testing.T) {
 // TestDashboardOfOne: what is added elsewhere moves a panel, but changes
 // nothing in it.
 func TestDashboardOfOne(t *testing.T) {
-	for _, specs := range [][]collector.Spec{everything(), builtin.Collectors()} {
+	for _, specs := range [][]collector.Spec{{gadget(), stowaway()}, builtin.Collectors()} {
 		all, _ := generate(t, specs, metric.Seconds)
 		for _, spec := range specs {
 			d, _ := generate(t, []collector.Spec{spec}, metric.Seconds)
@@ -185,13 +157,13 @@ func TestDashboardGrid(t *testing.T) {
 	for i, kind := range []string{"heatmap", "timeseries", "stat", "table", "gauge", "bargauge", "stat", "heatmap", "timeseries", "timeseries", "timeseries"} {
 		crowd = append(crowd, collector.Spec{
 			Name:    "x",
-			Metrics: []collector.Metric{family(collector.Counter, "ebpf_x_total")},
+			Metrics: []collector.Metric{{Name: "ebpf_x_total", Kind: collector.Counter}},
 			Panels: []collector.Panel{{
 				Row: collector.RowZFS, Place: i + 1, Type: kind, Title: strings.Repeat("x", i+1), Queries: []collector.Query{{Expr: "ebpf_x_total"}},
 			}},
 		})
 	}
-	for name, specs := range map[string][]collector.Spec{"everything": everything(), "builtin": builtin.Collectors(), "crowd": crowd, "one": crowd[:1]} {
+	for name, specs := range map[string][]collector.Spec{"gadget": {gadget()}, "builtin": builtin.Collectors(), "crowd": crowd, "one": crowd[:1]} {
 		d, _ := generate(t, specs, metric.Microseconds)
 		cells, ids, bottom := map[[2]int]string{}, map[int]string{}, 0
 		for _, p := range d.Panels {
@@ -222,7 +194,7 @@ func TestDashboardGrid(t *testing.T) {
 // TestDashboardQueries: each has what was chosen in every selector, the right
 // unit, a legend, and is of the form its panel wants.
 func TestDashboardQueries(t *testing.T) {
-	for _, specs := range [][]collector.Spec{everything(), builtin.Collectors()} {
+	for _, specs := range [][]collector.Spec{{gadget(), stowaway()}, builtin.Collectors()} {
 		for _, unit := range []metric.Unit{metric.Microseconds, metric.Seconds} {
 			checkQueries(t, specs, unit)
 		}
@@ -231,10 +203,10 @@ func TestDashboardQueries(t *testing.T) {
 
 func checkQueries(t *testing.T, specs []collector.Spec, unit metric.Unit) {
 	t.Helper()
-	metrics := map[string]collector.Metric{}
+	labels := map[string][]collector.Label{} // by metric
 	for _, s := range specs {
 		for _, m := range s.Metrics {
-			metrics[m.Name] = m
+			labels[m.Name] = s.LabelsOf(m)
 		}
 	}
 	selector := regexp.MustCompile(`\b(ebpf_\w+)(\{[^}]*\})?`)
@@ -253,19 +225,19 @@ func checkQueries(t *testing.T, specs []collector.Spec, unit metric.Unit) {
 			}
 			for _, m := range selector.FindAllStringSubmatch(q.Expr, -1) {
 				name := m[1]
-				if other := map[metric.Unit]string{metric.Seconds: "_microseconds", metric.Microseconds: "_seconds"}[unit]; strings.Contains(name, other) && !strings.Contains(name, "handshake_age") {
+				if other := map[metric.Unit]string{metric.Seconds: "_microseconds", metric.Microseconds: "_seconds"}[unit]; strings.Contains(name, other) {
 					t.Errorf("%s %s: %s in %s", p.Title, q.RefID, name, unit)
 				}
-				of, ok := metrics[name]
+				of, ok := labels[name]
 				if !ok {
-					of, ok = metrics[suffix.ReplaceAllString(name, "")]
+					of, ok = labels[suffix.ReplaceAllString(name, "")]
 				}
 				if !ok {
 					t.Errorf("%s %s: no collector has %s", p.Title, q.RefID, name)
 					continue
 				}
-				for _, label := range []string{"instance", "device", "pool", "interface"} {
-					want := label == "instance" || slices.ContainsFunc(of.Labels, func(l collector.Label) bool { return l.Name == label })
+				for _, label := range choices() {
+					want := label == "instance" || slices.ContainsFunc(of, func(l collector.Label) bool { return l.Name == label })
 					if got := strings.Contains(m[2], label+`=~"$`+label+`"`); got != want {
 						t.Errorf("%s %s: %s is filtered by %s: %v", p.Title, q.RefID, m[0], label, got)
 					}
@@ -278,25 +250,20 @@ func checkQueries(t *testing.T, specs []collector.Spec, unit metric.Unit) {
 // TestVariables: each is asked of a metric that every scrape has, native or
 // classic.
 func TestVariables(t *testing.T) {
-	d, _ := generate(t, everything(), metric.Microseconds)
-	for i, want := range []string{
-		"prometheus",
-		`label_values({__name__=~"ebpf_page_cache_hits_total|ebpf_disk_io_latency_microseconds(_count)?|ebpf_file_ops_total|` +
-			`ebpf_page_faults_minor_total|ebpf_sched_runqueue_latency_microseconds(_count)?|ebpf_syscalls_total|ebpf_tcp_retransmits_total|` +
-			`ebpf_zfs_arc_hits_total|ebpf_zfs_txg_sync_microseconds(_count)?|ebpf_zfs_zio_read_latency_microseconds(_count)?|` +
-			`ebpf_zfs_metaslab_alloc_microseconds(_count)?|ebpf_wireguard_bytes_total"}, instance)`,
-		`label_values({__name__=~"ebpf_disk_io_latency_microseconds(_count)?", instance=~"$instance"}, device)`,
-		`label_values({__name__=~"ebpf_zfs_txg_sync_microseconds(_count)?|ebpf_zfs_zio_read_latency_microseconds(_count)?|ebpf_zfs_metaslab_alloc_microseconds(_count)?", instance=~"$instance"}, pool)`,
-		`label_values({__name__=~"ebpf_wireguard_bytes_total", instance=~"$instance"}, interface)`,
-	} {
-		if got := d.Templating.List[i].Query; got != want {
-			t.Errorf("%s asks for\n%s\nwant\n%s", d.Templating.List[i].Name, got, want)
-		}
+	d, _ := generate(t, []collector.Spec{gadget(), stowaway()}, metric.Microseconds)
+	want := []variable{
+		{Name: "DS_PROMETHEUS", Type: "datasource", Query: "prometheus"},
+		{Name: "instance", Type: "query", Query: `label_values({__name__=~"ebpf_gadget_turns_total"}, instance)`, IncludeAll: true, Multi: true},
+		{Name: "device", Type: "query", Query: `label_values({__name__=~"ebpf_gadget_turns_total", instance=~"$instance"}, device)`, IncludeAll: true, Multi: true},
+		{Name: "interface", Type: "query", Query: `label_values({__name__=~"ebpf_gadget_age_microseconds", instance=~"$instance"}, interface)`, IncludeAll: true, Multi: true},
 	}
-	// These have neither pools nor interfaces.
-	d, _ = generate(t, described(), metric.Microseconds)
-	if n := len(d.Templating.List); n != 3 {
-		t.Errorf("the described collectors have %d variables: %+v", n, d.Templating.List)
+	if !slices.Equal(d.Templating.List, want) {
+		t.Errorf("variables\n%+v\nwant\n%+v", d.Templating.List, want)
+	}
+	latencies := collector.Spec{Name: "x", Metrics: []collector.Metric{{Name: "ebpf_x", Kind: collector.Histogram}}}
+	d, _ = generate(t, []collector.Spec{gadget(), latencies}, metric.Seconds)
+	if got, want := d.Templating.List[1].Query, `label_values({__name__=~"ebpf_gadget_turns_total|ebpf_x_seconds(_count)?"}, instance)`; got != want {
+		t.Errorf("asks for\n%s\nwant\n%s", got, want)
 	}
 }
 
@@ -318,7 +285,7 @@ func TestDashboardErrors(t *testing.T) {
 		{change(func(p *collector.Panel) { p.Queries = []collector.Query{{Expr: "{{quantil}}"}} }), `panel "T" of x: parsing "{{quantil}}": `},
 		{[]collector.Panel{good, good}, `panels "T" of x and "T" of x: both have place 1 of the row "ZFS"`},
 	} {
-		spec := collector.Spec{Name: "x", Metrics: []collector.Metric{family(collector.Counter, "ebpf_x_total")}, Panels: tc.panels}
+		spec := collector.Spec{Name: "x", Metrics: []collector.Metric{{Name: "ebpf_x_total", Kind: collector.Counter}}, Panels: tc.panels}
 		if _, err := Dashboard([]collector.Spec{spec}, metric.Seconds); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("error %v, want %s", err, tc.want)
 		}

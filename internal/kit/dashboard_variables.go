@@ -55,15 +55,15 @@ func variables(specs []collector.Spec, unit metric.Unit) []object {
 func examples(specs []collector.Spec, label string, unit metric.Unit) (names []string) {
 	for _, s := range specs {
 		i := slices.IndexFunc(s.Metrics, func(m collector.Metric) bool {
-			return m.When == "" && m.Kind != collector.Ratio && slices.Contains(chosenBy(m), label)
+			return m.When == "" && m.Kind != collector.Ratio && slices.Contains(chosenBy(s, m), label)
 		})
 		if i < 0 {
 			continue
 		}
-		name := s.Metrics[i].Name
+		name := s.Metrics[i].FullName(unit.String())
 		switch s.Metrics[i].Kind {
 		case collector.Histogram: // native or classic
-			name += "_" + unit.String() + "(_count)?"
+			name += "(_count)?"
 		case collector.LinearHistogram:
 			name += "_count"
 		}
@@ -73,9 +73,9 @@ func examples(specs []collector.Spec, label string, unit metric.Unit) (names []s
 }
 
 // chosenBy are those of the choices that a metric has as a label.
-func chosenBy(m collector.Metric) (labels []string) {
+func chosenBy(s collector.Spec, m collector.Metric) (labels []string) {
 	for _, c := range choices() {
-		if c == "instance" || slices.ContainsFunc(m.Labels, func(l collector.Label) bool { return l.Name == c }) {
+		if c == "instance" || slices.ContainsFunc(s.LabelsOf(m), func(l collector.Label) bool { return l.Name == c }) {
 			labels = append(labels, c)
 		}
 	}
@@ -93,10 +93,10 @@ func newFilters(specs []collector.Spec, unit metric.Unit) filters {
 	for _, s := range specs {
 		for _, m := range s.Metrics {
 			var matchers []string
-			for _, label := range chosenBy(m) {
+			for _, label := range chosenBy(s, m) {
 				matchers = append(matchers, filter(label))
 			}
-			for _, name := range []string{m.Name, m.Name + "_" + unit.String()} {
+			for _, name := range []string{m.Name, m.FullName(unit.String())} {
 				for _, suffix := range []string{"", "_bucket", "_count", "_sum"} {
 					out[name+suffix] = strings.Join(matchers, ", ")
 				}

@@ -149,7 +149,7 @@ func (s Scrape) groups(specs []collector.Spec) ([]targetGroup, error) {
 		var groups []targetGroup
 		for _, spec := range specs {
 			if spec.Port == 0 {
-				return nil, fmt.Errorf("%s has no port of its own", spec.Name)
+				continue
 			}
 			own, err := addresses(s.Hosts, spec.Port)
 			if err != nil {
@@ -158,6 +158,9 @@ func (s Scrape) groups(specs []collector.Spec) ([]targetGroup, error) {
 			// Targets of one job and instance need another label to differ
 			// by; "collector" is one that metrics have.
 			groups = append(groups, targetGroup{Targets: own, Labels: map[string]string{"exporter": spec.Name}})
+		}
+		if len(groups) == 0 {
+			return nil, fmt.Errorf("layout %s: no collector has a port of its own", PerCollector)
 		}
 		return groups, nil
 	}

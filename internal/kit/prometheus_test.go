@@ -23,9 +23,9 @@ func TestScrapeThatCannotBe(t *testing.T) {
 		{`alertmanager "am\nx:1"`, func(s *Scrape, _ *collector.Spec) { s.Alertmanagers = []string{"am\nx:1"} }},
 		{"the job alone", func(s *Scrape, _ *collector.Spec) { s.Alertmanagers, s.JobOnly = []string{"am:9093"}, true }},
 		{`layout "both"`, func(s *Scrape, _ *collector.Spec) { s.Layout = "both" }},
-		{"zfs-scrub has no port", func(_ *Scrape, s *collector.Spec) { s.Port = 0 }},
+		{"no collector has a port", func(_ *Scrape, s *collector.Spec) { s.Port = 0 }},
 	} {
-		spec, scrape := scrubRules(), Scrape{Layout: PerCollector, Hosts: []string{"nas"}}
+		spec, scrape := gadget(), Scrape{Layout: PerCollector, Hosts: []string{"nas"}}
 		tc.spoil(&scrape, &spec)
 		text, err := Prometheus([]collector.Spec{spec}, scrape)
 		if err == nil || !strings.Contains(err.Error(), tc.says) || text != nil {

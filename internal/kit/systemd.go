@@ -6,8 +6,10 @@ import (
 	"bytes"
 	_ "embed"
 	"fmt"
+	"reflect"
 	"regexp"
 	"slices"
+	"strings"
 	"text/template"
 
 	"github.com/kernscope/kernscope/collector"
@@ -27,20 +29,34 @@ var units = []string{
 
 // systemdData is what the templates are given.
 type systemdData struct {
-	Collectors   []string
-	Capabilities []collector.Capability // what any needs, each once
-	Flags        []string
+	Collectors []string         // with a port of their own
+	Needs      []collector.Need // of any collector, each once
+	Flags      []string
+}
+
+func hasSockets(needs []collector.Need) bool {
+	return slices.ContainsFunc(needs, func(n collector.Need) bool { return len(n.Sockets) > 0 })
+}
+
+func hasDevices(needs []collector.Need) bool {
+	return slices.ContainsFunc(needs, func(n collector.Need) bool { return len(n.Devices) > 0 })
+}
+
+func hasNamespaces(needs []collector.Need) bool {
+	return slices.ContainsFunc(needs, func(n collector.Need) bool { return len(n.Namespaces) > 0 })
 }
 
 // Systemd writes the units of systemd: one service for all collectors, one for
 // each, a target that starts these, and a timer that writes textfiles. The
 // result is by the file's name below systemd's folder for units; a name may
-// have a folder of its own: a drop-in with a collector's further capabilities.
-// The flags are given to the program in every service; they are kernscope's
-// own, without blanks. A name, port or capability that systemd would not take is
-// an error.
+// have a folder of its own: a drop-in with what a collector needs besides. A
+// collector without a port has no service of its own. The flags are given to
+// the program in every service; they are kernscope's own, without blanks. A
+// name, port or need that systemd would not take is an error.
 func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error) {
-	t, err := template.New("systemd").Parse(systemdTemplate)
+	t, err := template.New("systemd").Funcs(template.FuncMap{
+		"hasSockets": hasSockets, "hasDevices": hasDevices, "hasNamespaces": hasNamespaces,
+	}).Parse(systemdTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the template of units: %w", err)
 	}
@@ -49,10 +65,12 @@ func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error)
 	}
 	data := systemdData{Flags: flags}
 	for _, s := range specs {
-		data.Collectors = append(data.Collectors, s.Name)
-		for _, c := range s.Capabilities {
-			if !slices.Contains(data.Capabilities, c) {
-				data.Capabilities = append(data.Capabilities, c)
+		if s.Port != 0 {
+			data.Collectors = append(data.Collectors, s.Name)
+		}
+		for _, n := range s.Needs {
+			if !slices.ContainsFunc(data.Needs, func(other collector.Need) bool { return reflect.DeepEqual(n, other) }) {
+				data.Needs = append(data.Needs, n)
 			}
 		}
 	}
@@ -71,19 +89,23 @@ func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error)
 		}
 	}
 	for _, s := range specs {
-		if len(s.Capabilities) == 0 {
+		if len(s.Needs) == 0 || s.Port == 0 {
 			continue
 		}
-		if err := write("kernscope@"+s.Name+".service.d/capabilities.conf", "drop-in", s.Capabilities); err != nil {
+		if err := write("kernscope@"+s.Name+".service.d/needs.conf", "drop-in", s.Needs); err != nil {
 			return nil, err
 		}
 	}
 	return files, nil
 }
 
+// What systemd takes as a name of each.
 var (
 	instanceName   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
 	capabilityName = regexp.MustCompile(`^CAP_[A-Z_]+$`)
+	familyName     = regexp.MustCompile(`^AF_[A-Z0-9_]+$`)
+	deviceName     = regexp.MustCompile(`^/dev/[a-zA-Z0-9/_-]+$`)
+	namespaceName  = regexp.MustCompile(`^(cgroup|ipc|mnt|net|pid|time|user|uts)$`)
 )
 
 // checkUnits finds what would make units that do not start.
@@ -93,16 +115,32 @@ func checkUnits(specs []collector.Spec) error {
 		if !instanceName.MatchString(s.Name) {
 			return fmt.Errorf("collector %q: the name of a unit has only a-z, 0-9 and dashes", s.Name)
 		}
-		if s.Port == 0 {
-			return fmt.Errorf("collector %s: has no port to be served on alone", s.Name)
-		}
-		if other, taken := ports[s.Port]; taken {
+		if other, taken := ports[s.Port]; taken && s.Port != 0 {
 			return fmt.Errorf("collector %s: its port %d is that of %s", s.Name, s.Port, other)
 		}
 		ports[s.Port] = s.Name
-		for _, c := range s.Capabilities {
-			if !capabilityName.MatchString(c.Name) || c.Why == "" {
-				return fmt.Errorf("collector %s: capability %q needs a name as in capabilities(7) and a reason", s.Name, c.Name)
+		for _, n := range s.Needs {
+			if err := checkNeed(n); err != nil {
+				return fmt.Errorf("collector %s: %w", s.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+func checkNeed(n collector.Need) error {
+	if n.Why == "" || strings.Contains(n.Why, "\n") {
+		return fmt.Errorf("need %+v: wants a reason, in one line", n)
+	}
+	for _, list := range []struct {
+		names []string
+		right *regexp.Regexp
+	}{
+		{n.Capabilities, capabilityName}, {n.Sockets, familyName}, {n.Devices, deviceName}, {n.Namespaces, namespaceName},
+	} {
+		for _, name := range list.names {
+			if !list.right.MatchString(name) {
+				return fmt.Errorf("need %q (%s) is not of the form %v", name, n.Why, list.right)
 			}
 		}
 	}

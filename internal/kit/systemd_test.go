@@ -3,7 +3,7 @@
 package kit
 
 import (
-	"fmt"
+	"cmp"
 	"maps"
 	"os"
 	"os/exec"
@@ -14,21 +14,15 @@ import (
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// unheard is a collector that only this test has.
-func unheard() collector.Spec {
-	return collector.Spec{
-		Name: "un-heard", Port: 9199,
-		Capabilities: []collector.Capability{{Name: "CAP_SYSLOG", Why: "It hears."}},
-	}
-}
-
-// directive are the values of a directive in a unit, in order.
+// directive returns the values of a directive in a unit, in order. An empty
+// value, which takes back those before it, is "-".
 func directive(unit []byte, name string) (values []string) {
 	for line := range strings.Lines(string(unit)) {
 		if value, found := strings.CutPrefix(line, name+"="); found {
-			values = append(values, strings.Fields(value)...)
+			values = append(values, strings.Fields(cmp.Or(strings.TrimSpace(value), "-"))...)
 		}
 	}
 	return values
@@ -36,70 +30,146 @@ func directive(unit []byte, name string) (values []string) {
 
 func TestSystemdFollowsSpecs(t *testing.T) {
 	plain := collector.Spec{Name: "plain", Port: 9198}
-	deaf := collector.Spec{Name: "deaf", Port: 9197, Capabilities: unheard().Capabilities}
-	files, err := Systemd([]collector.Spec{plain, unheard(), deaf})
+	deaf := collector.Spec{Name: "deaf", Port: 9197, Needs: gadget().Needs[:1]}
+	files, err := Systemd([]collector.Spec{plain, gadget(), deaf, stowaway()})
 	if err != nil {
 		t.Fatal(err)
 	}
+	const dropIn = "kernscope@gad-get.service.d/needs.conf"
 	for _, tc := range []struct {
 		file, directive, want string
 	}{
-		{"ebpf-exporters.target", "Wants", "kernscope@plain.service kernscope@un-heard.service kernscope@deaf.service"},
+		{"ebpf-exporters.target", "Wants", "kernscope@plain.service kernscope@gad-get.service kernscope@deaf.service"},
 		// One is After the other, not each: that is a cycle when both stop.
 		{"ebpf-exporters.target", "After", "kernscope.service"},
 		{"kernscope.service", "After", "network.target"},
-		{"kernscope.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON CAP_SYSLOG"},
-		{"kernscope.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG"},
-		{"kernscope-textfile.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG"},
+
+		{"kernscope.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON CAP_SYSLOG CAP_NET_ADMIN CAP_SYS_PTRACE"},
+		{"kernscope.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG CAP_NET_ADMIN CAP_SYS_PTRACE"},
+		{"kernscope.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET"},
+		{"kernscope.service", "PrivateDevices", "no"},
+		{"kernscope.service", "DevicePolicy", "closed"},
+		{"kernscope.service", "DeviceAllow", "/dev/null rw /dev/zero rw"},
+		{"kernscope.service", "RestrictNamespaces", "net user"},
+
+		{"kernscope-textfile.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG CAP_NET_ADMIN CAP_SYS_PTRACE"},
+		{"kernscope-textfile.service", "RestrictAddressFamilies", "AF_UNIX AF_NETLINK AF_PACKET"},
+		{"kernscope-textfile.service", "PrivateNetwork", ""},
+		{"kernscope-textfile.service", "DeviceAllow", "/dev/null rw /dev/zero rw"},
+		{"kernscope-textfile.service", "RestrictNamespaces", "net user"},
+
 		{"kernscope@.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON"},
 		{"kernscope@.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON"},
-		{"kernscope@un-heard.service.d/capabilities.conf", "AmbientCapabilities", "CAP_SYSLOG"},
-		{"kernscope@un-heard.service.d/capabilities.conf", "CapabilityBoundingSet", "CAP_SYSLOG"},
-		{"kernscope@deaf.service.d/capabilities.conf", "AmbientCapabilities", "CAP_SYSLOG"},
+		{"kernscope@.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"},
+		{"kernscope@.service", "PrivateDevices", "yes"},
+		{"kernscope@.service", "RestrictNamespaces", "yes"},
+
+		{dropIn, "AmbientCapabilities", "CAP_SYSLOG CAP_NET_ADMIN"},
+		{dropIn, "CapabilityBoundingSet", "CAP_SYSLOG CAP_NET_ADMIN"},
+		{dropIn, "RestrictAddressFamilies", "AF_NETLINK AF_PACKET"},
+		{dropIn, "PrivateDevices", "no"},
+		{dropIn, "DevicePolicy", "closed"},
+		{dropIn, "DeviceAllow", "/dev/null rw /dev/zero rw"},
+		{dropIn, "RestrictNamespaces", "- net user"},
+
+		{"kernscope@deaf.service.d/needs.conf", "AmbientCapabilities", "CAP_SYSLOG"},
+		{"kernscope@deaf.service.d/needs.conf", "PrivateDevices", ""},
+		{"kernscope@deaf.service.d/needs.conf", "RestrictNamespaces", ""},
 	} {
 		if got := strings.Join(directive(files[tc.file], tc.directive), " "); got != tc.want {
 			t.Errorf("%s: %s=%s, want %s", tc.file, tc.directive, got, tc.want)
 		}
 	}
+	for _, file := range []string{"kernscope.service", dropIn} {
+		for _, n := range gadget().Needs {
+			if !strings.Contains(string(files[file]), "\n# "+n.Why+"\n") {
+				t.Errorf("%s does not say why: %s", file, n.Why)
+			}
+		}
+	}
+	// What has no port has no service, and what needs nothing has no drop-in.
 	if len(files) != len(units)+2 {
-		t.Errorf("files for what needs none: %v", slices.Sorted(maps.Keys(files)))
+		t.Errorf("files are %v", slices.Sorted(maps.Keys(files)))
+	}
+}
+
+func TestSystemdWithoutNeeds(t *testing.T) {
+	files, err := Systemd([]collector.Spec{{Name: "plain", Port: 9198}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct{ file, directive, want string }{
+		{"kernscope.service", "PrivateDevices", "yes"},
+		{"kernscope.service", "RestrictNamespaces", "yes"},
+		{"kernscope-textfile.service", "PrivateNetwork", "yes"},
+		{"kernscope-textfile.service", "RestrictAddressFamilies", "AF_UNIX"},
+	} {
+		if got := strings.Join(directive(files[tc.file], tc.directive), " "); got != tc.want {
+			t.Errorf("%s: %s=%s, want %s", tc.file, tc.directive, got, tc.want)
+		}
 	}
 }
 
 func TestSystemdRefuses(t *testing.T) {
+	needs := func(n collector.Need) collector.Spec {
+		return collector.Spec{Name: "a", Port: 1, Needs: []collector.Need{n}}
+	}
 	for _, tc := range []struct {
 		says string
 		spec collector.Spec
 	}{
 		{`collector "a b"`, collector.Spec{Name: "a b", Port: 1}},
 		{`collector "../a"`, collector.Spec{Name: "../a", Port: 1}},
-		{"no port", collector.Spec{Name: "a"}},
-		{"9199 is that of un-heard", collector.Spec{Name: "a", Port: 9199}},
-		{`"SYSLOG"`, collector.Spec{Name: "a", Port: 1, Capabilities: []collector.Capability{{Name: "SYSLOG", Why: "."}}}},
-		{"a reason", collector.Spec{Name: "a", Port: 1, Capabilities: []collector.Capability{{Name: "CAP_SYSLOG"}}}},
+		{"9199 is that of gad-get", collector.Spec{Name: "a", Port: 9199}},
+		{"a reason", needs(collector.Need{Capabilities: []string{"CAP_SYSLOG"}})},
+		{`"SYSLOG"`, needs(collector.Need{Why: ".", Capabilities: []string{"SYSLOG"}})},
+		{`"NETLINK"`, needs(collector.Need{Why: ".", Sockets: []string{"NETLINK"}})},
+		{`"zfs"`, needs(collector.Need{Why: ".", Devices: []string{"zfs"}})},
+		{`"network"`, needs(collector.Need{Why: ".", Namespaces: []string{"network"}})},
 	} {
-		if files, err := Systemd([]collector.Spec{unheard(), tc.spec}); err == nil || !strings.Contains(err.Error(), tc.says) || files != nil {
+		if files, err := Systemd([]collector.Spec{gadget(), tc.spec}); err == nil || !strings.Contains(err.Error(), tc.says) || files != nil {
 			t.Errorf("want an error that says %s: %v", tc.says, err)
 		}
 	}
 }
 
-// TestSystemdAnalyze asks systemd itself about the units.
+// TestSystemdAnalyze asks systemd itself whether it understands the units, and
+// how exposed those of the built-in collectors leave the system. What the made-up
+// collector needs is more than any has.
 func TestSystemdAnalyze(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
-		t.Fatal("needs systemd-analyze: apt-get install systemd")
+	kerneltest.Tool(t, "systemd-analyze")
+	analyze := func(dir string, args ...string) {
+		t.Helper()
+		cmd := exec.Command("systemd-analyze", args...)
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); err != nil || args[0] == "verify" && len(out) > 0 {
+			t.Errorf("systemd-analyze %s: %v\n%s", strings.Join(args, " "), err, out)
+		}
 	}
-	specs := append(builtin.Collectors(), unheard())
+	dir, services := install(t, append(builtin.Collectors(), gadget(), stowaway()))
+	for _, unit := range append(services, "ebpf-exporters.target", "kernscope-textfile.timer") {
+		analyze(dir, "verify", "--man=no", "./"+unit)
+	}
+	dir, services = install(t, builtin.Collectors())
+	for _, unit := range services {
+		// The threshold is in tenths.
+		analyze(dir, "security", "--offline=true", "--no-pager", "--threshold=25", "./"+unit)
+	}
+}
+
+// install writes the units of collectors into a folder, for a program that
+// exists, and returns the services' names.
+func install(t *testing.T, specs []collector.Spec) (dir string, services []string) {
+	t.Helper()
 	files, err := Systemd(specs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	// A program that exists.
 	program, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
+	dir = t.TempDir()
 	for name, unit := range files {
 		file := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
@@ -110,27 +180,12 @@ func TestSystemdAnalyze(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	services := []string{"kernscope.service", "kernscope-textfile.service"}
-	for _, s := range specs {
-		instance := fmt.Sprintf("kernscope@%s.service", s.Name)
+	services = []string{"kernscope.service", "kernscope-textfile.service"}
+	for _, instance := range directive(files["ebpf-exporters.target"], "Wants") {
 		if err := os.Symlink("kernscope@.service", filepath.Join(dir, instance)); err != nil {
 			t.Fatal(err)
 		}
 		services = append(services, instance)
 	}
-	analyze := func(args ...string) {
-		t.Helper()
-		cmd := exec.Command("systemd-analyze", args...)
-		cmd.Dir = dir
-		if out, err := cmd.CombinedOutput(); err != nil || args[0] == "verify" && len(out) > 0 {
-			t.Errorf("systemd-analyze %s: %v\n%s", strings.Join(args, " "), err, out)
-		}
-	}
-	for _, unit := range append(services, "ebpf-exporters.target", "kernscope-textfile.timer") {
-		analyze("verify", "--man=no", "./"+unit)
-	}
-	for _, unit := range services {
-		// The threshold is in tenths.
-		analyze("security", "--offline=true", "--no-pager", "--threshold=25", "./"+unit)
-	}
+	return dir, services
 }

@@ -10,29 +10,28 @@ import (
 	"time"
 )
 
-// BlockDevice names a block device by its number, a dev_t inside the kernel:
-// "sda", "nvme0n1", "dm-0". A number that no device has at the moment reads
-// "MAJOR:MINOR", and no device has the number 0, so that reads [Other].
+// BlockDevice returns a decoder that names a block device by its number, a dev_t inside the kernel:
+// "sda", "nvme0n1", "dm-0". If no device has the number at the moment, the name is "MAJOR:MINOR".
+// No device ever has the number 0, so that is the overflow row, [Other].
 func BlockDevice() Decoder {
 	return NewBlockDevice("/sys", "/proc/diskstats")
 }
 
-// NewBlockDevice is [BlockDevice] for a sysfs and a list of disks elsewhere.
+// NewBlockDevice returns the decoder [BlockDevice] for another sysfs and another list of disks.
 func NewBlockDevice(sysfs, diskstats string) Decoder {
 	d := &blockDevice{sysfs: sysfs, diskstats: diskstats, names: make(map[uint64]string)}
 	return numeric(d.name)
 }
 
-// blockDeviceFresh is how long names are believed. Numbers are given to other
-// devices after an unplug, so it is short: a scrape asks for a device several
-// times within milliseconds and pays for one link read, the next scrape asks
-// sysfs again.
+// blockDeviceFresh is how long the decoder trusts the names that it has read. It is short, because
+// the kernel gives the number of an unplugged device to another one. A scrape asks for a device
+// several times within milliseconds and so reads one link; the next scrape asks sysfs again.
 const blockDeviceFresh = 100 * time.Millisecond
 
 type blockDevice struct {
 	sysfs     string
 	diskstats string
-	names     map[uint64]string // as of read
+	names     map[uint64]string // by number, none older than read
 	read      time.Time
 }
 
@@ -52,11 +51,11 @@ func (d *blockDevice) name(dev uint64) string {
 	return name
 }
 
-// lookup asks sysfs, which links every number to its device's folder. Disks
-// without a device file, the paths of an NVMe disk with several, are only in
-// the kernel's list of disks.
+// lookup returns the name that the kernel gives a device. sysfs links every number to its device's
+// folder. Disks without a device file are only in the kernel's list of disks; the paths of an NVMe
+// disk with several paths are such disks.
 func (d *blockDevice) lookup(dev uint64) string {
-	// The kernel keeps 20 bits of minor number; user space's dev_t differs.
+	// Inside the kernel, a minor number has 20 bits. The dev_t of user space differs.
 	major, minor := fmt.Sprint(dev>>20), fmt.Sprint(dev&(1<<20-1))
 	if link, err := os.Readlink(filepath.Join(d.sysfs, "dev/block", major+":"+minor)); err == nil {
 		// sysfs writes "cciss!c0d0" for the name "cciss/c0d0".

@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// fakeSysfs returns a sysfs whose links from numbers to devices are given.
+// fakeSysfs returns a sysfs with the given links from numbers to devices.
 func fakeSysfs(t *testing.T, links map[string]string) string {
 	t.Helper()
 	sysfs := t.TempDir()
@@ -27,7 +27,7 @@ func fakeSysfs(t *testing.T, links map[string]string) string {
 	return sysfs
 }
 
-// link makes number the device at target, and nothing if target is "".
+// link makes the number point to the device at target, or to nothing if target is "".
 func link(t *testing.T, sysfs, number, target string) {
 	t.Helper()
 	path := filepath.Join(sysfs, "dev/block", number)
@@ -68,8 +68,8 @@ func TestBlockDevice(t *testing.T) {
 	})
 }
 
-// A number that is given to another device must not keep the old name, and a
-// scrape must not pay for a device more than once.
+// If the kernel gives a number to another device, the decoder must not keep the old name. A scrape
+// must look up each device only once.
 func TestBlockDeviceIsReused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sysfs := fakeSysfs(t, map[string]string{"259:1": "../../devices/nvme0n1"})
@@ -92,7 +92,7 @@ func TestBlockDeviceIsReused(t *testing.T) {
 	})
 }
 
-// Every disk of this machine has the name that the kernel itself gives it.
+// The decoder gives every disk of this machine the name that the kernel gives it.
 func TestBlockDeviceAgainstDiskstats(t *testing.T) {
 	stats, err := os.ReadFile("/proc/diskstats")
 	if err != nil {

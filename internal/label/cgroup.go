@@ -10,20 +10,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cgroups knows the machine's cgroups, of both versions, by the struct
-// cgroup_key of bpf/cgroup.bpf.h. It has the labels "cgroup", a readable name,
-// and "container", which is empty outside of containers. A cgroup that cannot
-// be seen from here reads "id:N".
+// Cgroups returns the machine's cgroups, of both versions, by the struct cgroup_key of
+// bpf/cgroup.bpf.h. Their label "cgroup" is a readable name. Their label "container" is empty
+// outside of containers. A cgroup that this process cannot see reads "id:N".
 //
-// Names come from walks through the cgroup file systems. Where these are
-// mounted as a whole, a cgroup that is not found is gone. Where only a part is,
-// as in a container with a cgroup namespace of its own, what was never found
-// may be elsewhere, and stays.
+// The names come from walks through the cgroup file systems. If a file system is mounted as a
+// whole, a cgroup that a walk does not find is stale. If only a part is mounted, as in a container
+// that has a cgroup namespace, a cgroup that was never found may be in another part, so it is not
+// stale.
 func Cgroups() Owners {
 	return NewCgroups("/proc")
 }
 
-// NewCgroups is [Cgroups] for a procfs elsewhere.
+// NewCgroups returns [Cgroups] for another procfs.
 func NewCgroups(proc string) Owners {
 	return &cgroups{proc: proc, known: make(map[cgroupKey]*cgroup)}
 }
@@ -35,22 +34,22 @@ type cgroupKey struct {
 }
 
 type cgroup struct {
-	directory string // "" if it was not found
+	directory string // "" if no walk has found it
 	unit      string
 	container string
-	// unseen says that it was not found where not all can be seen.
+	// unseen says that a walk has not found the cgroup, and could not see the whole hierarchy.
 	unseen bool
 }
 
-// cgroups is the state between two looks: what was asked of last, no more.
+// cgroups is the state between two calls of Look. It knows only the cgroups of the last call.
 type cgroups struct {
 	proc   string
 	known  map[cgroupKey]*cgroup
 	rested time.Time // when the next walk may begin
 }
 
-// walkShare bounds what walks cost: after one, there is none for so many times
-// as long as it took.
+// walkShare bounds what walks cost. After a walk, no walk begins for walkShare times as long as it
+// took.
 const walkShare = 20
 
 func (c *cgroups) Look(raw map[string]bool) map[string]bool {
@@ -87,8 +86,8 @@ func (c *cgroups) Look(raw map[string]bool) map[string]bool {
 	return found
 }
 
-// find walks through the hierarchies of the missing, and returns those that
-// are not there although they could be seen.
+// find walks through the hierarchies of the missing cgroups, and returns those that are stale: the
+// walk would have found them if they existed.
 func (c *cgroups) find(missing map[cgroupKey]bool) (gone map[cgroupKey]bool) {
 	wanted := make(map[uint32]map[uint64]bool)
 	for key := range missing {
@@ -106,7 +105,7 @@ func (c *cgroups) find(missing map[cgroupKey]bool) (gone map[cgroupKey]bool) {
 			one.directory = directory
 			one.unit, one.container = cgroupName(path)
 		})
-		for id := range ids { // those that were not found
+		for id := range ids { // the walk has removed those that it found
 			key := cgroupKey{id, hierarchy}
 			one := c.known[key]
 			gone[key] = ok && (mount.whole() || one.directory != "")
@@ -131,6 +130,7 @@ func (c *cgroups) Label(name, raw string) string {
 	return one.unit
 }
 
+// parseCgroupKey reads a struct cgroup_key. It returns false if raw is not one.
 func parseCgroupKey(raw string) (cgroupKey, bool) {
 	if len(raw) != 12 {
 		return cgroupKey{}, false
@@ -139,7 +139,7 @@ func parseCgroupKey(raw string) (cgroupKey, bool) {
 	return cgroupKey{binary.NativeEndian.Uint64(b), binary.NativeEndian.Uint32(b[8:])}, true
 }
 
-// inode is the inode number of a folder, 0 if there is none.
+// inode returns the inode number of a folder, or 0 if the folder does not exist.
 func inode(folder string) uint64 {
 	var stat unix.Stat_t
 	if unix.Lstat(folder, &stat) != nil {

@@ -13,9 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroupsIn knows the folders of a test instead of cgroups: version 2 and,
-// as hierarchy 7, controllers of version 1. Neither is seen as a whole, since
-// the inode number of its root is not 1.
+// cgroupsIn returns Cgroups that look at a test's folders: version 2, and controllers of version 1
+// as hierarchy 7. Neither hierarchy is seen as a whole, because the inode number of its root is not
+// 1.
 func cgroupsIn(t *testing.T) (c *cgroups, v2, v1 string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -60,7 +60,7 @@ func makeCgroup(t *testing.T, hierarchy uint32, path ...string) (field, director
 	return fieldOf(hierarchy, inode(directory)), directory
 }
 
-// look looks without regard to when it last did.
+// look calls Look, even if the last walk has just ended.
 func look(c *cgroups, fields ...string) map[string]bool {
 	c.rested = time.Time{}
 	asked := make(map[string]bool)
@@ -94,8 +94,8 @@ func TestCgroups(t *testing.T) {
 	expect(elsewhere, fmt.Sprintf("id:%d", inode(directory)), "")
 	expect(plain, "tenant/jobs", "")
 
-	// One that was seen and is not any more is gone; one that never was may
-	// be where this process cannot see it.
+	// A cgroup that was found and has vanished is stale. One that was never found may be where this
+	// process cannot see it.
 	if err := os.Remove(directory); err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestCgroups(t *testing.T) {
 	}
 	expect(job, "lxc/web", "web")
 
-	// A renamed one is found again.
+	// Look finds a renamed cgroup again.
 	if err := os.Rename(filepath.Join(v1, "lxc", "web"), filepath.Join(v1, "lxc", "shop")); err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +117,8 @@ func TestCgroups(t *testing.T) {
 	}
 }
 
-// TestCgroupsRest says that no walk begins too soon after another: what is new
-// has no name until then, and what vanished keeps its own.
+// TestCgroupsRest checks that no walk begins too soon after another. Until the next walk, a new
+// cgroup has no name, and one that vanished keeps its name.
 func TestCgroupsRest(t *testing.T) {
 	c, v2, _ := cgroupsIn(t)
 	old, directory := makeCgroup(t, 0, v2, "old")
@@ -148,8 +148,8 @@ func TestCgroupsRest(t *testing.T) {
 	}
 }
 
-// TestCgroupsOutOfSight has another file system where the cgroups are mounted, as
-// if it were mounted over them: none of them is gone.
+// TestCgroupsOutOfSight has another file system where the cgroups are mounted, as if it were
+// mounted over them. Then no cgroup is stale.
 func TestCgroupsOutOfSight(t *testing.T) {
 	c, v2, _ := cgroupsIn(t)
 	field, directory := makeCgroup(t, 0, v2, "service")
@@ -167,8 +167,7 @@ func TestCgroupsOutOfSight(t *testing.T) {
 	}
 }
 
-// TestCgroupsUnmounted says that nothing is known, and nothing gone, where no
-// cgroups can be seen.
+// TestCgroupsUnmounted checks that no cgroup is known, and none is stale, if no cgroup can be seen.
 func TestCgroupsUnmounted(t *testing.T) {
 	c := NewCgroups(t.TempDir()).(*cgroups)
 	field := fieldOf(0, 4711)

@@ -12,26 +12,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroupMount is where a hierarchy is mounted.
+// cgroupMount is a place where a hierarchy is mounted.
 type cgroupMount struct {
 	point string
 	// root is the cgroup that is mounted there, as a path in the hierarchy.
 	root string
 }
 
-// whole says whether all of the hierarchy can be seen there: the inode number
-// of its root is 1.
+// whole reports whether the mount shows the whole hierarchy. Then the inode number of its root is
+// 1.
 func (m cgroupMount) whole() bool { return inode(m.point) == 1 }
 
-// walk calls found for the cgroups with these ids and removes them from ids. It
-// says whether it could look everywhere. A cgroup that is there from the
-// beginning of the walk to its end is not missed, unless it is renamed
-// meanwhile, which only version 1 allows.
+// walk calls found for each cgroup that has one of the ids, and removes the id from ids. It reports
+// whether it could look everywhere. It does not miss a cgroup that exists during the whole walk,
+// unless somebody renames the cgroup meanwhile, which only version 1 allows.
 func (m cgroupMount) walk(ids map[uint64]bool, found func(id uint64, directory, path string)) (everywhere bool) {
 	everywhere = inode(m.point) != 0
 	err := filepath.WalkDir(m.point, func(directory string, entry fs.DirEntry, err error) error {
 		if err != nil {
-			if inode(directory) != 0 { // else it has vanished meanwhile
+			if inode(directory) != 0 { // otherwise the folder has vanished meanwhile
 				everywhere = false
 			}
 			return nil
@@ -51,8 +50,8 @@ func (m cgroupMount) walk(ids map[uint64]bool, found func(id uint64, directory, 
 	return everywhere && err == nil
 }
 
-// cgroupMounts finds where the hierarchies are mounted. Of several places it
-// takes one that shows a hierarchy as a whole, if there is one.
+// cgroupMounts returns a mount for each hierarchy. If a hierarchy has several mounts, it returns
+// one that shows the whole hierarchy, if there is one.
 func cgroupMounts(proc string) map[uint32]cgroupMount {
 	mounts := make(map[uint32]cgroupMount)
 	for hierarchy, found := range listCgroupMounts(proc) {
@@ -67,7 +66,7 @@ func cgroupMounts(proc string) map[uint32]cgroupMount {
 	return mounts
 }
 
-// listCgroupMounts lists all mounts of each hierarchy that /proc tells of.
+// listCgroupMounts returns all mounts of each hierarchy that /proc lists.
 func listCgroupMounts(proc string) map[uint32][]cgroupMount {
 	files, err := procfs.NewFS(proc)
 	if err != nil {
@@ -101,8 +100,8 @@ func listCgroupMounts(proc string) map[uint32][]cgroupMount {
 	return list
 }
 
-// inSight says whether nothing else is mounted over it. Else what is there would
-// be taken for it, and every cgroup for gone.
+// inSight reports whether nothing else is mounted over a mount. If something else were, a walk
+// would see that instead, and every cgroup would look stale.
 func inSight(m *procfs.MountInfo) bool {
 	var at unix.Stat_t
 	if unix.Stat(m.MountPoint, &at) != nil {

@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Container managers name a container's cgroup by its id: docker-ID.scope,
-// cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, kubepods...:ID, ID.
-// Who watches over it beside it has "conmon" in its name.
+// Container managers name a container's cgroup by the container's id: docker-ID.scope,
+// cri-containerd-ID.scope, crio-ID.scope, libpod-ID.scope, kubepods...:ID, ID. The cgroup of the
+// process that monitors the container has the id in its name, too, and "conmon".
 var (
 	fullID      = regexp.MustCompile(`[0-9a-f]{64}`)
 	byID        = regexp.MustCompile(`(?:^|[-_:])([0-9a-f]{64})(?:\.scope|\.service)?$`)
@@ -21,12 +21,12 @@ var (
 	escaped     = regexp.MustCompile(`\\x[0-9a-f]{2}`)
 )
 
-// shortID is how many digits of a container's id people go by.
+// shortID is the number of digits of a container's id that people use.
 const shortID = 12
 
-// cgroupName makes of a cgroup's path in its hierarchy a name that people know
-// it by: the unit of systemd, the pod, or what is left of the path without
-// slices; and the container it is in, or "".
+// cgroupName returns a name by which people know a cgroup, from its path in its hierarchy: the
+// systemd unit, the pod, or the path without its slices. It also returns the container that the
+// cgroup is in, or "".
 func cgroupName(path string) (name, container string) {
 	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 	pod, end := "", 0
@@ -50,13 +50,13 @@ func cgroupName(path string) (name, container string) {
 		name = unitName(parts)
 	}
 	if name == Other || name == Gone {
-		name = "/" + name // as a path may be written: it is not the rest
+		name = "/" + name // a real cgroup must not read like an overflow row or a stale owner
 	}
 	return valid(name), valid(container)
 }
 
-// containerName is the name of the container whose cgroup a part of the path
-// is, "" if it is none.
+// containerName returns the name of the container whose cgroup is part i of the path, or "" if that
+// part is not a container's cgroup.
 func containerName(parts []string, i int) string {
 	part := parts[i]
 	if m := byID.FindStringSubmatch(part); m != nil && !strings.Contains(part, "conmon") {
@@ -71,8 +71,9 @@ func containerName(parts []string, i int) string {
 	return ""
 }
 
-// unitName joins the units of a path, or what is no slice if it has no unit.
-// What a service has below its cgroup is its own.
+// unitName returns the path up to its last systemd unit, without its slices. If the path has no
+// unit, it returns all of the path without its slices. It leaves out cgroups below the last unit,
+// because the unit manages them itself.
 func unitName(parts []string) string {
 	var kept []string
 	last := 0
@@ -92,11 +93,12 @@ func unitName(parts []string) string {
 	case len(kept) > 0:
 		return path.Join(kept...)
 	case len(parts) > 0:
-		return parts[len(parts)-1] // a slice's own processes
+		return parts[len(parts)-1] // processes that are directly in a slice
 	}
 	return "/"
 }
 
+// anyUnit reports whether a part of the path is a systemd unit.
 func anyUnit(parts []string) bool {
 	for _, part := range parts {
 		if systemdUnit.MatchString(part) {
@@ -106,7 +108,7 @@ func anyUnit(parts []string) bool {
 	return false
 }
 
-// unescape undoes what systemd does to a name that is a part of a unit's.
+// unescape undoes systemd's escaping of a name that is a part of a unit's name.
 func unescape(name string) string {
 	return escaped.ReplaceAllStringFunc(name, func(hex string) string {
 		b, err := strconv.ParseUint(hex[2:], 16, 8)
@@ -117,5 +119,5 @@ func unescape(name string) string {
 	})
 }
 
-// valid makes a label value of a folder's name, which may be any bytes.
+// valid returns a folder's name, which may be any bytes, as valid UTF-8.
 func valid(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Errno names a positive error number: "ENOENT". A number without a name reads
-// "errno_N"; no error is 0, so that is the reserved row and reads [Other].
+// Errno returns a decoder that names a positive error number: "ENOENT". A number without a name
+// reads "errno_N". No error has the number 0, so that is the overflow row, [Other].
 func Errno() Decoder {
 	return numeric(errnoName)
 }
@@ -18,14 +18,13 @@ func errnoName(n uint64) string {
 	switch n {
 	case 0:
 		return Other
-	// Two numbers have newer second names; we keep what strace and perror say.
+	// Two numbers have a second, newer name. The decoder uses the name that strace and perror use.
 	case uint64(unix.EOPNOTSUPP):
 		return "EOPNOTSUPP"
 	case uint64(unix.EUCLEAN):
 		return "EUCLEAN"
-	// Of include/linux/errno.h, what a system call may return inside the
-	// kernel: the first four ask to be restarted after a signal, and never
-	// reach the program as such.
+	// These are from include/linux/errno.h: a system call may return them inside the kernel. The
+	// first four ask the kernel to restart the call after a signal, and never reach the program.
 	case 512:
 		return "ERESTARTSYS"
 	case 513:

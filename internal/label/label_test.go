@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// field returns n as the kernel lays out a key member of that many bytes.
+// field returns n as a key member of size bytes, in the kernel's byte order.
 func field(t *testing.T, n uint64, size int) []byte {
 	t.Helper()
 	switch size {
@@ -29,7 +29,7 @@ type numberCase struct {
 	want string
 }
 
-// testNumbers checks a decoder of numbers with fields of 4 and 8 bytes.
+// testNumbers checks a decoder of numbers with key members of 4 and 8 bytes.
 func testNumbers(t *testing.T, d Decoder, cases []numberCase) {
 	t.Helper()
 	for _, c := range cases {
@@ -71,7 +71,7 @@ func TestErrno(t *testing.T) {
 		{11, "EAGAIN"},
 		{35, "EDEADLK"},
 		{38, "ENOSYS"},
-		{41, "errno_41"}, // a hole: it would be EWOULDBLOCK
+		{41, "errno_41"}, // a gap: EWOULDBLOCK would have this number
 		{95, "EOPNOTSUPP"},
 		{110, "ETIMEDOUT"},
 		{117, "EUCLEAN"},

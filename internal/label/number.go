@@ -8,17 +8,17 @@ import (
 	"strconv"
 )
 
-// Other is the label of the reserved row that counts what had no room of its
-// own. Kernel halves give it the key of zeros wherever zero means nothing else.
+// Other is the label value of an overflow row, which counts what found its map full. The programs
+// give an overflow row the key of zeros, unless zero means something else.
 const Other = "other"
 
-// Number writes an unsigned integer in decimal.
+// Number returns a decoder that writes an unsigned integer in decimal.
 func Number() Decoder {
 	return numeric(func(n uint64) string { return strconv.FormatUint(n, 10) })
 }
 
-// numeric is a decoder of unsigned integers of 1, 2, 4 or 8 bytes. A key field
-// of any other size is no number and reads as its bytes in hexadecimal.
+// numeric is a decoder of unsigned integers of 1, 2, 4 or 8 bytes. A key member of any other size
+// is not a number, so its label value is its bytes in hexadecimal.
 type numeric func(n uint64) string
 
 func (f numeric) Label(raw []byte) string {

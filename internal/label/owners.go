@@ -2,16 +2,17 @@
 
 package label
 
-// Gone is the label of what belonged to owners that exist no more.
+// Gone is the label value of rows that belonged to stale owners: owners that no longer exist.
 const Gone = "gone"
 
-// Owners knows things that come and go, such as cgroups, by a key field that
-// identifies each of them for good. It is used by one goroutine at a time.
+// Owners finds out about things that come and go and own rows, such as cgroups. A key member
+// identifies each owner for good. Only one goroutine may use Owners at a time.
 type Owners interface {
-	// Look finds out about the owners of these fields, which all existed
-	// before the call, and returns those that certainly exist no more.
-	// Others that it was asked of before may be forgotten.
+	// Look finds out about the owners with these raw key members, and returns those that are
+	// certainly stale. All of them existed before the call. Look may forget owners that earlier
+	// calls asked about and this one does not.
 	Look(raw map[string]bool) (gone map[string]bool)
-	// Label is what a label reads for the owner of a field that was looked at.
+	// Label returns the value of a label for the owner with a raw key member, about which the last
+	// Look was asked.
 	Label(name, raw string) string
 }

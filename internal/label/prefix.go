@@ -8,10 +8,10 @@ import (
 	"net/netip"
 )
 
-// Prefix writes an IP address, "10.1.2.3", or a network, "10.1.2.0/24". The
-// field is 16 bytes of address in network order, IPv4 as ::ffff:a.b.c.d, and a
-// 32-bit number of those of its 128 bits that count; with all of them it is an
-// address. No bits of :: is the reserved row and reads [Other].
+// Prefix returns a decoder that writes an IP address, "10.1.2.3", or a network, "10.1.2.0/24". The
+// key member is 16 bytes of address in network order, IPv4 as ::ffff:a.b.c.d, and the 32-bit length
+// of the prefix. With a length of 128 bits it is an address. The prefix ::/0 is the overflow row,
+// [Other].
 func Prefix() Decoder {
 	return prefix{}
 }
@@ -27,7 +27,7 @@ func (prefix) Label(raw []byte) string {
 	if address.IsUnspecified() && bits == 0 {
 		return Other
 	}
-	if bits >= 96 { // not with a network that holds all of IPv4
+	if bits >= 96 { // a shorter prefix contains more than IPv4
 		address = address.Unmap()
 	}
 	unused := 128 - int(min(bits, 128))

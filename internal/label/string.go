@@ -9,13 +9,12 @@ import (
 	"unicode/utf8"
 )
 
-// String reads a C string, such as a process's comm, up to its NUL or the end
-// of the field. The empty string is the reserved row and reads [Other].
+// String returns a decoder that reads a C string, such as a process's comm, up to its NUL or the
+// end of the key member. The empty string is the overflow row, [Other].
 //
-// A label must be UTF-8 and a comm may be any bytes, cut anywhere. So that two
-// comms never become one label, every byte that is not UTF-8, and every
-// backslash, is written as \xHH; and so is the first byte of a comm that really
-// reads "other".
+// A label value must be UTF-8, but a comm may be any bytes, cut anywhere. Two comms must not become
+// one label value. So the decoder writes every byte that is not UTF-8, and every backslash, as
+// \xHH. It does the same with the first byte of a comm that reads "other".
 func String() Decoder {
 	return cString{}
 }

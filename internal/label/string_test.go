@@ -34,8 +34,8 @@ func TestString(t *testing.T) {
 	}
 }
 
-// Different strings must stay different label sets, or a family would have
-// duplicates, and every label must be UTF-8 or the scrape fails.
+// Different strings must become different label values, because a family must not have duplicates.
+// Every label value must be UTF-8, because the scrape fails otherwise.
 func FuzzStringIsInjective(f *testing.F) {
 	f.Add([]byte("\xff"), []byte(`\xff`))
 	f.Add([]byte(`\`), []byte(`\x5c`))

@@ -9,28 +9,28 @@ import (
 
 //go:generate go run ../gen/syscalls
 
-// Syscall names a system call of the machine's own ABI by its number, as the
-// kernel's headers do. A number without a name reads "sys_N".
+// Syscall returns a decoder that names a system call of the machine's native ABI by its number, as
+// the kernel's headers do. A number without a name reads "sys_N".
 func Syscall() Decoder {
 	return syscalls(nativeSyscalls[:])
 }
 
-// CompatSyscall names a system call that a 32-bit program made: i386 on amd64,
-// ARM EABI on arm64.
+// CompatSyscall returns a decoder that names a system call of a 32-bit program: i386 on amd64, ARM
+// EABI on arm64.
 func CompatSyscall() Decoder {
 	return syscalls(compatSyscalls[:])
 }
 
-// SyscallNumber returns the number of a system call of the machine's own ABI,
-// and whether there is one of that name.
+// SyscallNumber returns the number of a system call of the machine's native ABI. It returns false
+// if there is no call of that name.
 func SyscallNumber(name string) (uint32, bool) { return number(nativeSyscalls[:], name) }
 
-// CompatSyscallNumber returns the number by which 32-bit programs know a system
-// call, and whether there is one of that name.
+// CompatSyscallNumber returns the number of a system call for 32-bit programs. It returns false if
+// there is no call of that name.
 func CompatSyscallNumber(name string) (uint32, bool) { return number(compatSyscalls[:], name) }
 
 func number(names []string, name string) (uint32, bool) {
-	if name == "" { // what the gaps of the table hold
+	if name == "" { // the table has it at numbers that no call has
 		return 0, false
 	}
 	i := slices.Index(names, name)

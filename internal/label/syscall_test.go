@@ -18,7 +18,7 @@ func TestSyscall(t *testing.T) {
 		{unix.SYS_UMOUNT2, "umount2"},
 		{unix.SYS_IO_URING_ENTER, "io_uring_enter"},
 		{unix.SYS_CACHESTAT, "cachestat"},
-		{400, "sys_400"}, // between the architecture's own and the common numbers
+		{400, "sys_400"}, // between the numbers of the architecture and the common ones
 		{uint64(len(nativeSyscalls)), "sys_" + strconv.Itoa(len(nativeSyscalls))},
 		{1<<30 | unix.SYS_READ, "sys_" + strconv.Itoa(1<<30|unix.SYS_READ)}, // x32 on amd64
 		{1<<32 - 1, "sys_4294967295"},
@@ -42,7 +42,7 @@ func TestSyscallNumber(t *testing.T) {
 	}
 }
 
-// Two numbers of one name would be a duplicate label set.
+// If two numbers had one name, a family would have duplicates.
 func TestSyscallNamesAreUnique(t *testing.T) {
 	for table, names := range map[string][]string{"native": nativeSyscalls[:], "compat": compatSyscalls[:]} {
 		seen := make(map[string]int)

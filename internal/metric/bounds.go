@@ -4,11 +4,11 @@ package metric
 
 import "math"
 
-// Unit is the unit the layout is for.
+// Unit returns the unit of the layout.
 func (l *Layout) Unit() Unit { return l.unit }
 
-// SlotBounds are the exclusive lower and the inclusive upper bound of a slot,
-// in nanoseconds; the upper one of the overflow slot is infinite.
+// SlotBounds returns the exclusive lower bound and the inclusive upper bound of a slot, in
+// nanoseconds. The upper bound of the overflow slot is infinite.
 func (l *Layout) SlotBounds(slot int) (lower, upper float64) {
 	above := func(slot int) float64 {
 		return float64(l.unit) * math.Exp2(float64(l.index[slot])/8)

@@ -11,29 +11,29 @@ import (
 	"sort"
 )
 
-// This file is the Go half of bpf/hist.bpf.h, which says what the slots are.
+// This file is the Go half of bpf/hist.bpf.h. That file defines the slots.
 
 const (
 	histDoublings = 38
-	// HistSlots is the number of slots: the value zero, eight for each
-	// doubling, the first of the next one, and the overflow.
+	// HistSlots is the number of slots: one for the value zero, eight for each doubling, the first
+	// of the next doubling, and the overflow slot.
 	HistSlots = 1 + 8*histDoublings + 1 + 1
-	// histOverflow is the slot of what only +Inf holds.
+	// histOverflow is the overflow slot: only the bucket +Inf holds its observations.
 	histOverflow = HistSlots - 1
 	// classicBuckets is the number of finite buckets of a classic histogram.
 	classicBuckets = 29
 )
 
-// Unit is a unit of time for the exposition, as its length in nanoseconds.
+// Unit is a unit of time of the served values. Its number is its length in nanoseconds.
 type Unit uint64
 
-// The units of the exposition.
+// The units of the served values.
 const (
 	Microseconds Unit = 1e3
 	Seconds      Unit = 1e9
 )
 
-// ParseUnit is the inverse of [Unit.String].
+// ParseUnit returns the unit with a name; it is the inverse of [Unit.String].
 func ParseUnit(s string) (Unit, error) {
 	for _, u := range []Unit{Microseconds, Seconds} {
 		if s == u.String() {
@@ -43,7 +43,7 @@ func ParseUnit(s string) (Unit, error) {
 	return 0, fmt.Errorf("unit %q is neither %q nor %q", s, Microseconds, Seconds)
 }
 
-// String is the unit as a metric's name ends in it.
+// String returns the unit's name, in which a metric's name ends.
 func (u Unit) String() string {
 	switch u {
 	case Microseconds:
@@ -54,8 +54,8 @@ func (u Unit) String() string {
 	return fmt.Sprintf("%d ns", uint64(u))
 }
 
-// Bounds are the mantissas of the bucket bounds of any doubling, ascending:
-// what the kernel half wants in cfg_hist_bounds.
+// Bounds returns the mantissas of the bucket bounds of any doubling, in ascending order. The eBPF
+// programs need them in cfg_hist_bounds.
 func (u Unit) Bounds() [8]uint64 {
 	var mantissas [8]uint64
 	for i, b := range u.bounds() {
@@ -64,13 +64,14 @@ func (u Unit) Bounds() [8]uint64 {
 	return mantissas
 }
 
-// bound is unit * 2^(eighth/8) ns, rounded down to mantissa * 2^(top-63), the
-// mantissa's top bit being set.
+// bound is unit * 2^(eighth/8) ns, rounded down to mantissa * 2^(top-63). The top bit of the
+// mantissa is set.
 type bound struct {
 	mantissa    uint64
 	top, eighth int
 }
 
+// bounds returns the bounds of a doubling, in the order of their mantissas.
 func (u Unit) bounds() [8]bound {
 	var bounds [8]bound
 	for j := range bounds {
@@ -89,26 +90,26 @@ func (u Unit) bounds() [8]bound {
 	return bounds
 }
 
-// Layout says which buckets the slots are in a unit. It is read only and
-// serves any number of histograms.
+// Layout says which buckets the slots are in, for one unit. It is read-only, so any number of
+// histograms may share it.
 type Layout struct {
 	unit Unit
-	// index of a finite slot's bucket in a native histogram of schema 3:
-	// its upper bound is unit * 2^(index/8). The other slots have none.
+	// index is the index of a finite slot's bucket in a native histogram of schema 3. The bucket's
+	// upper bound is unit * 2^(index/8). The other slots have no index.
 	index [HistSlots]int32
-	// classic are the finite buckets of the classic histogram: the powers of
-	// two from the last finite slot, about 4.5 minutes, down to 1 µs.
+	// classic are the finite buckets of the classic histogram: the powers of two from the last
+	// finite slot, about 4.5 minutes, down to 1 µs.
 	classic [classicBuckets]classicBucket
 }
 
-// classicBucket is a bucket of the classic histogram. It holds all slots below
-// end, for the classic bounds are also bounds of slots.
+// classicBucket is a bucket of the classic histogram. It holds all slots below end, because every
+// classic bound is also a bound of slots.
 type classicBucket struct {
 	le  float64 // in the unit
 	end int
 }
 
-// NewLayout computes the layout of a unit.
+// NewLayout returns the layout of a unit.
 func NewLayout(u Unit) *Layout {
 	l := &Layout{unit: u}
 	bounds := u.bounds()
@@ -130,13 +131,13 @@ func NewLayout(u Unit) *Layout {
 // Hist is a histogram of durations.
 type Hist struct {
 	Layout *Layout
-	// Slots are HistSlots counts.
+	// Slots holds the count of each of the HistSlots slots.
 	Slots []uint64
-	// Sum of all observations in ns.
+	// Sum is the sum of all observations in ns.
 	Sum uint64
 }
 
-// Count is the number of observations.
+// Count returns the number of observations.
 func (h *Hist) Count() uint64 {
 	var n uint64
 	for _, c := range h.Slots {
@@ -145,7 +146,7 @@ func (h *Hist) Count() uint64 {
 	return n
 }
 
-// sum is the sum in the layout's unit, rounded once.
+// sum returns the sum in the layout's unit, rounded only once.
 func (h *Hist) sum() float64 {
 	ns := new(big.Float).SetUint64(h.Sum)
 	unit := new(big.Float).SetUint64(uint64(h.Layout.unit))

@@ -13,14 +13,14 @@ import (
 
 var units = []Unit{Microseconds, Seconds}
 
-// holds says whether v ns lie in the bucket of the index of a native histogram
-// of schema 3, that is whether unit*2^((index-1)/8) < v <= unit*2^(index/8), by
-// comparing eighth powers, which are integers.
+// holds reports whether v ns are in the bucket with the index in a native histogram of schema 3,
+// that is whether unit*2^((index-1)/8) < v <= unit*2^(index/8). It compares eighth powers, because
+// they are integers.
 func holds(u Unit, index int, v uint64) bool {
 	return !atMost(v, u, index-1) && atMost(v, u, index)
 }
 
-// atMost says whether v <= unit * 2^(index/8).
+// atMost reports whether v <= unit * 2^(index/8).
 func atMost(v uint64, u Unit, index int) bool {
 	eight := big.NewInt(8)
 	left := new(big.Int).Exp(new(big.Int).SetUint64(v), eight, nil)
@@ -33,7 +33,8 @@ func atMost(v uint64, u Unit, index int) bool {
 	return left.Cmp(right) <= 0
 }
 
-// slotOf is hist_slot of bpf/hist.bpf.h without its binary search.
+// slotOf returns the slot of a value as hist_slot of bpf/hist.bpf.h does, but without a binary
+// search.
 func slotOf(u Unit, v uint64) int {
 	if v == 0 {
 		return 0
@@ -119,7 +120,7 @@ func TestLayoutIsContiguous(t *testing.T) {
 				t.Errorf("%s: slot %d is bucket %d after %d", u, slot, l.index[slot], l.index[slot-1])
 			}
 		}
-		// 1 ns is a value, and so is 2^38 ns.
+		// 1 ns and 2^38 ns are values with a slot.
 		if !atMost(1, u, int(l.index[1])) {
 			t.Errorf("%s: 1 ns is above the first bucket", u)
 		}

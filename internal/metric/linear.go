@@ -4,17 +4,17 @@ package metric
 
 import dto "github.com/prometheus/client_model/go"
 
-// Linear is a histogram of small whole numbers, one bucket for each. It has
-// only the classic form: the buckets of a native histogram grow by a factor,
-// and would put 9 and 10 into one.
+// Linear is a histogram of small whole numbers, with one bucket for each number. It has only the
+// classic form, because the buckets of a native histogram grow by a factor: 9 and 10 would share
+// one.
 type Linear struct {
-	// Counts are by number: the element i counts observations of i.
+	// Counts holds the counts: element i counts observations of i.
 	Counts []uint64
-	// Highest is the last finite bucket; greater numbers are in +Inf alone.
+	// Highest is the last finite bucket. Only the bucket +Inf holds greater numbers.
 	Highest int
 }
 
-// Count is the number of observations.
+// Count returns the number of observations.
 func (l *Linear) Count() uint64 {
 	var n uint64
 	for _, c := range l.Counts {
@@ -23,7 +23,7 @@ func (l *Linear) Count() uint64 {
 	return n
 }
 
-// Sum of all observations.
+// Sum returns the sum of all observations.
 func (l *Linear) Sum() uint64 {
 	var sum uint64
 	for i, c := range l.Counts {
@@ -32,7 +32,7 @@ func (l *Linear) Sum() uint64 {
 	return sum
 }
 
-// buckets are the cumulative buckets. They stop at the last finite one.
+// buckets returns the cumulative buckets up to the last finite one.
 func (l *Linear) buckets() []*dto.Bucket {
 	buckets := make([]*dto.Bucket, l.Highest+1)
 	var count uint64
@@ -45,7 +45,7 @@ func (l *Linear) buckets() []*dto.Bucket {
 	return buckets
 }
 
-// gather writes a Linear as a classic histogram.
+// gather returns the classic histogram.
 func (l *Linear) gather() *dto.Histogram {
 	return &dto.Histogram{
 		SampleCount: new(l.Count()),

@@ -12,7 +12,7 @@ import (
 func TestLinear(t *testing.T) {
 	family := Family{
 		Name: "order", Help: "Orders.", Type: Histogram, Created: created,
-		// 7 times 0, once 2, and 5 beyond the last finite bucket.
+		// 0 was observed 7 times, 2 once, and numbers beyond the last finite bucket 5 times.
 		Samples: []Sample{{Linear: &Linear{Counts: []uint64{7, 0, 1, 0, 2, 3}, Highest: 3}}},
 	}
 	var got bytes.Buffer
@@ -30,7 +30,7 @@ order_count 13
 	if got.String() != want {
 		t.Errorf("got:\n%s\nwant:\n%s", &got, want)
 	}
-	// Without a schema a scraper of native histograms takes the classic one.
+	// Without a schema, a scraper of native histograms takes the classic histogram.
 	h := decode(t, family)["order"].GetMetric()[0].GetHistogram()
 	if h.Schema != nil || len(h.GetBucket()) != 4 || h.GetSampleSum() != 25 || !h.GetCreatedTimestamp().AsTime().Equal(created) {
 		t.Errorf("histogram is %v", h)

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package metric holds metric families as plain values. It knows nothing of
-// BPF; the engine fills the values and client_golang writes them.
+// Package metric holds metric families as plain values. It knows nothing about BPF: the engine
+// fills the values, and client_golang writes them.
 package metric
 
 import "time"
 
-// Type is the kind of a family.
+// Type is the type of a family.
 type Type int
 
 // The types of family.
@@ -22,17 +22,17 @@ type Family struct {
 	Help   string
 	Type   Type
 	Labels []string
-	// Created is when the counters of the family were zero; the zero time
-	// means unknown. Gauges have none.
+	// Created is when the counters of the family were zero. The zero time means that this is
+	// unknown. Gauges have no such time.
 	Created time.Time
 	Samples []Sample
 }
 
 // Sample is one row of a family.
 type Sample struct {
-	// Labels are the values, in the order of the family's names.
+	// Labels are the label values, in the order of the family's label names.
 	Labels []string
-	// Value of a counter or gauge.
+	// Value is the value of a counter or gauge.
 	Value float64
 	// Hist or Linear is the value of a histogram.
 	Hist   *Hist

@@ -15,16 +15,16 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
-// Families are families as client_golang gathers them. Nothing is copied that
-// need not be: what was gathered reads the families until it has been written.
+// Families are families that client_golang can gather. Gathering copies as little as possible, so
+// what it returns refers to the families: they must not change until it has been written.
 type Families []Family
 
-// Gather implements [prometheus.Gatherer]. A family that cannot be right is left
-// out, with all its samples and an error that names it; the others are gathered.
+// Gather implements [prometheus.Gatherer]. It leaves out a family that cannot be right, with all
+// its samples, and returns an error that names the family. It gathers the others.
 func (fs Families) Gather() ([]*dto.MetricFamily, error) { return fs.GatherWith(nil) }
 
-// GatherWith adds what another gatherer has, but for names that are taken.
-// [prometheus.Gatherers] would do the same by looking at every sample.
+// GatherWith gathers the families and those of another gatherer, except those whose names are
+// taken. [prometheus.Gatherers] would do the same, but would look at every sample.
 func (fs Families) GatherWith(more prometheus.Gatherer) ([]*dto.MetricFamily, error) {
 	var gathered []*dto.MetricFamily
 	var wrong prometheus.MultiError
@@ -68,15 +68,15 @@ func (fs Families) GatherWith(more prometheus.Gatherer) ([]*dto.MetricFamily, er
 	return gathered, wrong.MaybeUnwrap()
 }
 
-// types are the families' types as client_golang names them.
+// types are client_golang's names of the types.
 var types = map[Type]dto.MetricType{
 	Counter:   dto.MetricType_COUNTER,
 	Gauge:     dto.MetricType_GAUGE,
 	Histogram: dto.MetricType_HISTOGRAM,
 }
 
-// gather makes what client_golang writes of a family, samples in the order of
-// their labels, in few allocations: a scrape of everything makes thousands.
+// gather returns the family as client_golang writes it, with the samples in the order of their
+// labels. It makes few allocations, because a scrape has thousands of samples.
 func (f *Family) gather() (*dto.MetricFamily, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -134,6 +134,7 @@ func (f *Family) gather() (*dto.MetricFamily, error) {
 	return &dto.MetricFamily{Name: &f.Name, Help: &f.Help, Type: types[f.Type].Enum(), Metric: metrics}, nil
 }
 
+// labelValues returns the label values of a sample.
 func labelValues(m *dto.Metric) []string {
 	values := make([]string, len(m.Label))
 	for i, label := range m.Label {
@@ -142,6 +143,7 @@ func labelValues(m *dto.Metric) []string {
 	return values
 }
 
+// compareLabels compares two samples of a family by their label values.
 func compareLabels(a, b *dto.Metric) int {
 	for i := range a.Label {
 		if order := strings.Compare(*a.Label[i].Value, *b.Label[i].Value); order != 0 {
@@ -151,7 +153,7 @@ func compareLabels(a, b *dto.Metric) int {
 	return 0
 }
 
-// labelOrder are the indices of the labels, ascending by name.
+// labelOrder returns the indices of the labels, ascending by name.
 func (f *Family) labelOrder() []int {
 	order := make([]int, len(f.Labels))
 	for i := range order {
@@ -161,25 +163,25 @@ func (f *Family) labelOrder() []int {
 	return order
 }
 
-// check finds what would be refused only sample by sample, which would leave a
-// family of some of its samples.
+// check returns an error if the family cannot be right. client_golang would refuse single samples
+// and serve the family without them.
 func (f *Family) check() error {
 	if _, ok := types[f.Type]; !ok {
-		return fmt.Errorf("no type has the number %d", f.Type)
+		return fmt.Errorf("there is no type %d", f.Type)
 	}
 	if !model.LegacyValidation.IsValidMetricName(f.Name) {
-		return fmt.Errorf("%q is no name of a metric", f.Name)
+		return fmt.Errorf("%q is not a metric name", f.Name)
 	}
 	for i, label := range f.Labels {
 		if !model.LegacyValidation.IsValidLabelName(label) || strings.HasPrefix(label, model.ReservedLabelPrefix) {
-			return fmt.Errorf("%q is no name of a label", label)
+			return fmt.Errorf("%q is not a label name", label)
 		}
 		if slices.Contains(f.Labels[:i], label) {
 			return fmt.Errorf("two labels have the name %q", label)
 		}
 	}
 	if f.Type == Histogram && slices.Contains(f.Labels, model.BucketLabel) {
-		return errors.New("a histogram has no label le of its own")
+		return errors.New("a histogram must not have a label named le")
 	}
 	for _, s := range f.Samples {
 		if len(s.Labels) != len(f.Labels) {
@@ -191,14 +193,14 @@ func (f *Family) check() error {
 			}
 		}
 		if f.Type == Histogram && s.Linear == nil && (s.Hist == nil || s.Hist.Layout == nil || len(s.Hist.Slots) != HistSlots) {
-			return fmt.Errorf("the sample %q is no histogram of %d slots", s.Labels, HistSlots)
+			return fmt.Errorf("the sample %q is not a histogram of %d slots", s.Labels, HistSlots)
 		}
 	}
 	return nil
 }
 
-// gather writes a Hist twice, as the classic and the native histogram of the
-// same counts. Which of them a scraper sees is its choice of format.
+// gather returns the classic and the native histogram of the same counts, in one value. The format
+// that a scraper asks for decides which of them it gets.
 func (h *Hist) gather() *dto.Histogram {
 	spans, deltas := h.native()
 	return &dto.Histogram{
@@ -215,17 +217,17 @@ func (h *Hist) gather() *dto.Histogram {
 
 const (
 	nativeSchema = 3
-	// zeroThreshold only has to be less than 1 ns in any unit for the zero
-	// bucket to hold zeros alone. Prometheus merges buckets when it adds
-	// histograms of different thresholds, so we take the usual one.
+	// zeroThreshold is the usual threshold. If it is less than 1 ns in every unit, the zero bucket
+	// holds only zeros. Prometheus merges buckets when it adds histograms with different
+	// thresholds, so kernscope uses the one that others use.
 	zeroThreshold float64 = prometheus.DefNativeHistogramZeroThreshold
-	// infIndex is the bucket in which a native histogram counts +Inf: the one
-	// after the bucket of the largest float64, which ends at 2^1024.
+	// infIndex is the index of the bucket in which a native histogram counts +Inf. It follows the
+	// bucket of the largest float64, which ends at 2^1024.
 	infIndex = 1024<<nativeSchema + 1
 )
 
-// buckets returns the cumulative buckets of the classic histogram. They stop
-// at the last finite bound: +Inf is the count.
+// buckets returns the cumulative buckets of the classic histogram up to the last finite bound. The
+// bucket +Inf follows from the count.
 func (h *Hist) buckets() []*dto.Bucket {
 	var (
 		buckets    [classicBuckets]dto.Bucket
@@ -247,15 +249,14 @@ func (h *Hist) buckets() []*dto.Bucket {
 	return pointers
 }
 
-// native returns the buckets of the native histogram: runs of neighbours, and
-// each count as the difference to the one before.
+// native returns the buckets of the native histogram: the spans of neighbouring buckets, and each
+// bucket's count as the difference to the bucket before.
 func (h *Hist) native() (spans []*dto.BucketSpan, deltas []int64) {
 	var previous uint64
-	next := int32(0) // the bucket after the last one written
+	next := int32(0) // the index after that of the last bucket written
 	add := func(index int32, count uint64) {
 		gap := index - next
-		// A gap of one or two takes less room as empty buckets than as the
-		// end of a span.
+		// A gap of one or two buckets takes less room as empty buckets than as a new span.
 		if len(spans) == 0 || gap > 2 {
 			spans = append(spans, &dto.BucketSpan{Offset: new(gap), Length: new(uint32(0))})
 			gap = 0

@@ -43,7 +43,7 @@ func write(t testing.TB, w io.Writer, families []*dto.MetricFamily, format expfm
 	}
 }
 
-// observe makes a histogram the way the kernel half does.
+// observe returns a histogram of values, as the eBPF programs make it.
 func observe(u Unit, values ...uint64) *Hist {
 	h := &Hist{Layout: NewLayout(u), Slots: make([]uint64, HistSlots)}
 	for _, v := range values {
@@ -150,7 +150,7 @@ func TestOpenMetrics(t *testing.T) {
 	}
 }
 
-// decode writes the families as protobuf and reads them back.
+// decode writes families as protobuf and reads them again.
 func decode(t *testing.T, families ...Family) map[string]*dto.MetricFamily {
 	t.Helper()
 	var b bytes.Buffer
@@ -169,7 +169,7 @@ func decode(t *testing.T, families ...Family) map[string]*dto.MetricFamily {
 	}
 }
 
-// counts undoes spans and deltas.
+// counts returns the counts of the buckets from their spans and deltas.
 func counts(t *testing.T, h *dto.Histogram) map[int32]int64 {
 	t.Helper()
 	counts := make(map[int32]int64)
@@ -218,8 +218,8 @@ func TestProtobuf(t *testing.T) {
 	}
 }
 
-// A histogram of our own and one of client_golang must not differ in any
-// observation that float64 can hold.
+// A histogram of this package and one of client_golang must not differ in any observation that
+// float64 can hold.
 func TestNativeAsClientGolang(t *testing.T) {
 	random := rand.New(rand.NewPCG(7, 8))
 	reference := prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -255,7 +255,7 @@ func TestEmptyHistogramIsNative(t *testing.T) {
 	}
 }
 
-// A family that is wrong fails alone and whole.
+// If a family is wrong, all of it is left out, and no other family.
 func TestWrongFamily(t *testing.T) {
 	hist := observe(Seconds, 1)
 	for name, c := range map[string]struct {
@@ -280,27 +280,27 @@ func TestWrongFamily(t *testing.T) {
 		},
 		"le": {
 			Family{Type: Histogram, Labels: []string{"le"}, Samples: []Sample{{Labels: []string{"x"}, Hist: hist}}},
-			`family bad: a histogram has no label le of its own`,
+			`family bad: a histogram must not have a label named le`,
 		},
 		"no histogram": {
 			Family{Type: Histogram, Samples: []Sample{{Value: 1}}},
-			`family bad: the sample [] is no histogram of 307 slots`,
+			`family bad: the sample [] is not a histogram of 307 slots`,
 		},
 		"short histogram": {
 			Family{Type: Histogram, Samples: []Sample{{Hist: &Hist{Layout: NewLayout(Seconds), Slots: make([]uint64, 306)}}}},
-			`family bad: the sample [] is no histogram of 307 slots`,
+			`family bad: the sample [] is not a histogram of 307 slots`,
 		},
 		"no type": {
 			Family{Samples: []Sample{{Value: 1}}},
-			`family bad: no type has the number 0`,
+			`family bad: there is no type 0`,
 		},
 		"bad label name": {
 			Family{Type: Gauge, Labels: []string{"a-b"}, Samples: []Sample{{Labels: []string{"x"}}}},
-			`family bad: "a-b" is no name of a label`,
+			`family bad: "a-b" is not a label name`,
 		},
 		"reserved label name": {
 			Family{Type: Gauge, Labels: []string{"__name__"}, Samples: []Sample{{Labels: []string{"x"}}}},
-			`family bad: "__name__" is no name of a label`,
+			`family bad: "__name__" is not a label name`,
 		},
 		"label name": {
 			Family{Type: Gauge, Labels: []string{"a", "a"}, Samples: []Sample{{Labels: []string{"x", "y"}}}},
@@ -329,8 +329,8 @@ func TestWrongFamily(t *testing.T) {
 	}
 }
 
-// Families are held against each other, and against those of others: one whose
-// name is taken is left out, and so is one without samples.
+// A family is left out if another family, here or in the other gatherer, has its name. A family
+// without samples is left out, too.
 func TestNamesThatAreTaken(t *testing.T) {
 	one := []Sample{{Value: 1}}
 	others := prometheus.NewRegistry()
@@ -355,7 +355,7 @@ func TestNamesThatAreTaken(t *testing.T) {
 	want := []string{
 		"family lat_sum: another family has the name lat_sum",
 		"family a_total: another family has the name a_total",
-		`family a-b: "a-b" is no name of a metric`,
+		`family a-b: "a-b" is not a metric name`,
 		"family a_total: another family has the name a_total",
 		"family lat_count: another family has the name lat_count",
 	}
@@ -370,7 +370,7 @@ func TestNamesThatAreTaken(t *testing.T) {
 	}
 }
 
-// BenchmarkScrape gathers what a machine of ten disks would serve.
+// BenchmarkScrape gathers what a machine with ten disks would serve.
 func BenchmarkScrape(b *testing.B) {
 	random := rand.New(rand.NewPCG(9, 10))
 	layout := NewLayout(Microseconds)

@@ -7,11 +7,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,6 +43,10 @@ type report struct {
 	Program map[string]string
 	// ReadAfter is the error of a map read after Drop.
 	ReadAfter string
+	// Held and Denied are Drop's, Moments what holdReport says of them.
+	Held    []Held
+	Denied  []Denied
+	Moments map[string]moment
 }
 
 func TestMain(m *testing.M) {
@@ -47,8 +54,11 @@ func TestMain(m *testing.M) {
 	if name == "" {
 		os.Exit(m.Run())
 	}
-	scenario, ok := scenarios[name]
-	if !ok {
+	scenario := scenarios[name]
+	if scenario == nil {
+		scenario = holding[name]
+	}
+	if scenario == nil {
 		fmt.Fprintf(os.Stderr, "no scenario %q\n", name)
 		os.Exit(1)
 	}
@@ -147,22 +157,16 @@ func drop(keep []string, works func() error) report {
 	}
 	var r report
 	r.Before = Effective()
-	kept, err := Drop(keep, func() error {
+	out, err := new(Holder).Drop(Plan{Keep: keep, Works: func() error {
 		r.Calls++
 		return works()
-	})
-	r.Kept = kept
+	}})
+	r.Kept = out.Kept
 	r.After = Effective()
 	if err != nil {
 		r.Err = err.Error()
 	}
-	tasks, err := filepath.Glob("/proc/self/task/*/status")
-	must(err)
-	for _, task := range tasks {
-		status, err := os.ReadFile(task)
-		must(err)
-		r.Threads = append(r.Threads, privileges(status))
-	}
+	r.Threads = slices.Collect(maps.Values(threads()))
 	status, err := exec.Command("cat", "/proc/self/status").Output()
 	must(err)
 	r.Program = privileges(status)
@@ -210,6 +214,25 @@ func newMap() (read func() error, done func() error) {
 		}
 		return nil
 	}, m.Close
+}
+
+// threads returns, by its number, what the status of each thread says of
+// privileges.
+func threads() map[int]map[string]string {
+	found := make(map[int]map[string]string)
+	tasks, err := filepath.Glob("/proc/self/task/*")
+	must(err)
+	for _, task := range tasks {
+		status, err := os.ReadFile(task + "/status")
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			continue // it has ended
+		}
+		must(err)
+		tid, err := strconv.Atoi(filepath.Base(task))
+		must(err)
+		found[tid] = privileges(status)
+	}
+	return found
 }
 
 // privileges picks the lines of a /proc/PID/status that Drop is about.

@@ -13,7 +13,7 @@ import (
 	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
-// Kept is a capability that survived [Drop].
+// Kept is a capability that stays in effect after [Holder.Drop].
 type Kept struct {
 	// Name is the kernel's, in lower case.
 	Name string
@@ -24,57 +24,93 @@ type Kept struct {
 // String returns the name and the reason.
 func (k Kept) String() string { return k.Name + " (" + k.Reason + ")" }
 
-// Drop gives up every capability but those in keep, for good and in every
-// thread: from the effective, permitted, inheritable and ambient sets, from
-// the bounding set if the process has CAP_SETPCAP, and with no_new_privs set,
-// so that no program it starts gains any either.
+// Plan is what [Holder.Drop] leaves of the capabilities.
+type Plan struct {
+	// Keep names those that stay in effect.
+	Keep []string
+	// Hold are those that [Holder.Do] may raise.
+	Hold []Need
+	// Forbid names what forbids holding, such as a flag; "" is nothing.
+	Forbid string
+	// Works does what the process will do from now on with nothing but Keep
+	// in effect, such as reading a map.
+	Works func() error
+}
+
+// Outcome is what is left of the capabilities after [Holder.Drop].
+type Outcome struct {
+	Kept   []Kept
+	Held   []Held
+	Denied []Denied
+}
+
+// Drop gives up every capability but those that the plan keeps or holds, for
+// good and in every thread: from the effective, permitted, inheritable and
+// ambient sets, from the bounding set if the process has CAP_SETPCAP, and with
+// no_new_privs set, so that no program it starts gains any either. The kept
+// capabilities stay effective. The held ones are permitted only: they are not
+// in the bounding set, so that root's programs do not get them, where they can
+// be taken out of it.
 //
 // Whether a process may go on reading BPF maps without CAP_BPF depends on the
 // kernel. Since Linux 5.19 (commit c8644cd0efe7, "bpf: refine
 // kernel.unprivileged_bpf_disabled behaviour") it may, through descriptors it
 // already has; before, every bpf(2) call needs the capability where
-// kernel.unprivileged_bpf_disabled is not 0. So Drop asks the kernel: works
-// must do what the process will do from now on, such as reading a map. It is
-// called with nothing but keep in effect. If it returns EPERM, CAP_BPF, or
-// CAP_SYS_ADMIN where that does not help, is kept as well, and the result says
-// so.
+// kernel.unprivileged_bpf_disabled is not 0. So Drop asks the kernel: it calls
+// p.Works with nothing but p.Keep in effect. If that returns EPERM, CAP_BPF, or
+// CAP_SYS_ADMIN where that does not help, is kept as well, and the outcome says
+// so. It is kept rather than held because every scrape reads every map.
 //
-// A name in keep that is unknown or not held is an error, and nothing is
-// changed. After any other error the process is between two states and should
-// end.
-func Drop(keep []string, works func() error) ([]Kept, error) {
-	asked, err := parse(keep)
+// A name in p.Keep that is unknown or not possessed, or an unknown one in
+// p.Hold, is an error, and nothing is changed. After any other error the
+// process is between two states and should end. A need that the process cannot
+// meet is no error: the outcome says so.
+//
+// Drop is called once. It takes capabilities away from the work of other
+// goroutines, that of [Holder.Do] included: only p.Works should run.
+func (h *Holder) Drop(p Plan) (Outcome, error) {
+	asked, err := parse(p.Keep)
 	if err != nil {
-		return nil, err
+		return Outcome{}, err
 	}
-	held := raised(cap.GetProc(), cap.Permitted)
-	if lacking := without(asked, held); lacking != nil {
-		return nil, fmt.Errorf("keeping %s: this process does not have it; it has %s",
-			strings.Join(names(lacking), ", "), list(held))
+	possessed := raised(cap.GetProc(), cap.Permitted)
+	if lacking := without(asked, possessed); lacking != nil {
+		return Outcome{}, fmt.Errorf("keeping %s: this process does not have it; it has %s",
+			strings.Join(names(lacking), ", "), list(possessed))
+	}
+	values, _, denied, err := p.hold(possessed, asked)
+	if err != nil {
+		return Outcome{}, err
 	}
 	if _, err := cap.Prctlw(unix.PR_SET_NO_NEW_PRIVS, 1); err != nil {
-		return nil, fmt.Errorf("setting no_new_privs: %w", err)
+		return Outcome{}, fmt.Errorf("setting no_new_privs: %w", err)
 	}
-	required, err := require(held, asked, works)
+	h.dropped.Store(&dropped{asked, values, denied}) // for p.Works, which may call Do
+	required, err := require(possessed, asked, p.Works)
 	if err != nil {
-		return nil, err
+		return Outcome{}, err
 	}
-	final := slices.Concat(asked, required)
-	if err := shrinkBounding(held, final); err != nil {
-		return nil, err
+	kept := slices.Concat(asked, required)
+	values, held, denied, err := p.hold(possessed, kept)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if err := shrinkBounding(possessed, kept); err != nil {
+		return Outcome{}, err
 	}
 	// An ambient capability is lost with the inheritable one.
-	if err := set(final, final); err != nil {
-		return nil, fmt.Errorf("dropping capabilities: %w", err)
+	if err := set(slices.Concat(kept, values), kept); err != nil {
+		return Outcome{}, fmt.Errorf("dropping capabilities: %w", err)
 	}
-	var kept []Kept
+	h.dropped.Store(&dropped{kept, values, denied})
+	out := Outcome{Held: held, Denied: denied}
 	for _, v := range asked {
-		kept = append(kept, Kept{v.String(), "asked for"})
+		out.Kept = append(out.Kept, Kept{v.String(), "asked for"})
 	}
 	for _, v := range required {
-		kept = append(kept, Kept{v.String(), "this kernel lets no process read BPF maps without it"})
+		out.Kept = append(out.Kept, Kept{v.String(), "this kernel lets no process read BPF maps without it"})
 	}
-	return kept, nil
+	return out, nil
 }
 
 // require finds the capability, if any, that works needs beyond those asked

@@ -28,6 +28,12 @@ func Parse(text string) ([]string, error) {
 	return names(values), nil
 }
 
+// IsNone reports whether a user's list of capabilities is the word "none". It
+// forbids holding any, which an empty list does not.
+func IsNone(text string) bool {
+	return strings.ToLower(strings.TrimSpace(text)) == "none"
+}
+
 // parse returns the capabilities of the given names in the order of their
 // numbers, each once.
 func parse(words []string) ([]cap.Value, error) {

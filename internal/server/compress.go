@@ -11,13 +11,13 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// compressBlock is what is compressed at once: most scrapes whole.
+// compressBlock is how many bytes are compressed at once. Most scrapes fit.
 const compressBlock = 32 << 10
 
-// compress sends answers compressed to clients that accept gzip. promhttp would
-// do so, too, with a writer of 800 KB that it keeps, or makes anew for a
-// scrape: most of an exporter's memory, and a third of a scrape's time. Ours
-// keeps nothing, and takes a seventh of the time for 10 to 15 % more bytes.
+// compress returns a handler that compresses the answers for clients that accept gzip. promhttp
+// could do that, too. But it would keep a writer of 800 KB, or make a new one for each scrape: most
+// of the exporter's memory, and a third of a scrape's time. This compressor keeps nothing. It takes
+// a seventh of the time and makes 10 to 15 % more bytes.
 func compress(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Accept-Encoding")
@@ -31,7 +31,8 @@ func compress(next http.Handler) http.Handler {
 	})
 }
 
-// acceptsGzip reads the fields of Accept-Encoding (RFC 9110, 12.5.3).
+// acceptsGzip reports whether a client with these Accept-Encoding fields accepts gzip (RFC 9110,
+// 12.5.3).
 func acceptsGzip(fields []string) bool {
 	accepted := make(map[string]bool)
 	for coding := range strings.SplitSeq(strings.Join(fields, ","), ",") {
@@ -44,7 +45,7 @@ func acceptsGzip(fields []string) bool {
 		}
 		accepted[strings.ToLower(strings.TrimSpace(name))] = yes
 	}
-	for _, name := range []string{"gzip", "x-gzip", "*"} { // what is named outdoes what is not
+	for _, name := range []string{"gzip", "x-gzip", "*"} { // a name takes precedence over the wildcard
 		if yes, named := accepted[name]; named {
 			return yes
 		}
@@ -52,7 +53,7 @@ func acceptsGzip(fields []string) bool {
 	return false
 }
 
-// compressor compresses an answer whose status is 200; any other goes through.
+// compressor compresses an answer whose status is 200, and passes on any other unchanged.
 type compressor struct {
 	http.ResponseWriter
 	begun bool
@@ -64,7 +65,7 @@ func (c *compressor) WriteHeader(code int) {
 	if !c.begun && code == http.StatusOK {
 		c.Header().Set("Content-Encoding", "gzip")
 		c.Header().Del("Content-Length")
-		// The error is of a level that there is not.
+		// The only possible error is an unknown level.
 		c.zip, _ = gzip.NewWriterLevel(c.ResponseWriter, gzip.StatelessCompression)
 		c.body = bufio.NewWriterSize(c.zip, compressBlock)
 	}
@@ -82,7 +83,7 @@ func (c *compressor) Write(p []byte) (int, error) {
 	return c.body.Write(p)
 }
 
-// close sends the rest. A client that is gone needs none.
+// close sends the rest of the answer. It ignores errors, because then the client is gone.
 func (c *compressor) close() {
 	if c.zip != nil {
 		_ = c.body.Flush()

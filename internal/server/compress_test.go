@@ -40,7 +40,7 @@ func TestAcceptsGzip(t *testing.T) {
 	}
 }
 
-// compressed asks a handler behind compress with gzip accepted.
+// compressed asks a handler behind compress, and accepts gzip.
 func compressed(handler http.HandlerFunc) *http.Response {
 	request := httptest.NewRequest(http.MethodGet, "/", nil)
 	request.Header.Set("Accept-Encoding", "gzip")
@@ -49,8 +49,8 @@ func compressed(handler http.HandlerFunc) *http.Response {
 	return recorder.Result()
 }
 
-// Bodies shorter and longer than a block, in small writes and large ones, come
-// out as they went in.
+// TestCompressed sends bodies shorter and longer than a block, in small and large writes. They must
+// arrive unchanged.
 func TestCompress(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	for _, size := range []int{1, 100, compressBlock - 1, compressBlock, compressBlock + 1, 10*compressBlock + 7} {
@@ -85,7 +85,7 @@ func TestCompress(t *testing.T) {
 	}
 }
 
-// An answer that is none, or an error, is not compressed.
+// An empty answer, or an error, is not compressed.
 func TestNotCompressed(t *testing.T) {
 	for name, handler := range map[string]http.HandlerFunc{
 		"error": func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "oh", http.StatusTeapot) },

@@ -18,26 +18,26 @@ import (
 //go:embed distributions.html
 var distributionsText string
 
-// distributionsTemplate is parsed once; a mistake in it fails the first test.
+// distributionsTemplate is parsed once. A mistake in it makes every test fail.
 var distributionsTemplate = template.Must(template.New("distributions").Parse(distributionsText))
 
-// mostCharts is how many charts of a family are drawn: those with most counts.
+// mostCharts is how many charts of a family the page draws: those with the most events.
 const mostCharts = 24
 
-// distribution is a family of histograms as the page draws it. All its charts
-// have the same logarithmic axis.
+// distribution is a family of histograms as the page draws it. All its charts share one logarithmic
+// axis.
 type distribution struct {
 	Name, Help string
 	Charts     []chart
 	Ticks      []tick
-	Left       int // charts not drawn
+	Left       int // the number of charts that are not drawn
 }
 
 // chart is one histogram. Positions and sizes are in percent.
 type chart struct {
 	Labels        string
 	Count         uint64
-	Zero          uint64 // of no measurable time: no bar on this axis
+	Zero          uint64 // events of 0 ns, for which a logarithmic axis has no bar
 	P50, P99, Max string
 	Bars          []bar
 }
@@ -52,7 +52,7 @@ type tick struct {
 	Text string
 }
 
-// distributionsPage draws every histogram, as counted since the collectors
+// distributionsPage serves the page that draws every histogram, as counted since the collectors
 // were attached.
 type distributionsPage struct {
 	server *Server
@@ -65,7 +65,7 @@ func (p *distributionsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for _, c := range p.server.collectors(p.only) {
 		names = append(names, c.Name)
 	}
-	families, err := cfg.Source(r.Context(), names)
+	families, err := cfg.Families(r.Context(), names)
 	if err != nil {
 		answer(w, http.StatusInternalServerError, "Reading the collectors failed: "+err.Error())
 		return
@@ -83,8 +83,8 @@ func (p *distributionsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// draw lays out the charts of a family of durations; ok is false if it has
-// none with a count.
+// draw returns the charts of a family of durations. ok is false if no histogram of the family has
+// counted anything.
 func draw(f metric.Family) (d distribution, ok bool) {
 	d = distribution{Name: f.Name, Help: f.Help}
 	low, high := math.Inf(1), 0.0
@@ -121,6 +121,8 @@ func draw(f metric.Family) (d distribution, ok bool) {
 	return d, true
 }
 
+// drawOne returns the chart of one histogram. The function at gives the position of a time on the
+// axis.
 func drawOne(names []string, s metric.Sample, at func(float64) float64) chart {
 	var labels []string
 	for i, name := range names {
@@ -134,7 +136,7 @@ func drawOne(names []string, s metric.Sample, at func(float64) float64) chart {
 			continue
 		}
 		lower, upper := edges(s.Hist.Layout, slot)
-		// Logarithmic, so that one slow event in a million is seen, too.
+		// The height is logarithmic, so that one slow event in a million is visible.
 		height := 100 * math.Log2(1+float64(n)) / math.Log2(1+float64(most))
 		c.Bars = append(c.Bars, bar{
 			X: at(lower), Width: at(upper) - at(lower), Top: 100 - height, Height: height,
@@ -144,8 +146,8 @@ func drawOne(names []string, s metric.Sample, at func(float64) float64) chart {
 	return c
 }
 
-// edges are the bounds in nanoseconds of a slot but the first, such that it can
-// be drawn on a logarithmic axis.
+// edges returns the bounds of a slot in nanoseconds, such that a logarithmic axis can show them.
+// The slot must not be the first, which holds zeros.
 func edges(l *metric.Layout, slot int) (lower, upper float64) {
 	lower, upper = l.SlotBounds(slot)
 	if math.IsInf(upper, 1) {
@@ -154,7 +156,7 @@ func edges(l *metric.Layout, slot int) (lower, upper float64) {
 	return max(lower, upper/2), upper
 }
 
-// quantile is the upper bound of the slot in which the quantile lies.
+// quantile returns the upper bound of the slot in which a quantile lies.
 func quantile(h *metric.Hist, q float64) string {
 	rank := uint64(math.Ceil(q * float64(h.Count())))
 	var seen uint64
@@ -170,7 +172,7 @@ func quantile(h *metric.Hist, q float64) string {
 	return ""
 }
 
-// duration writes nanoseconds with three digits and a fitting unit.
+// duration returns a time in ns as text, with three digits and a fitting unit.
 func duration(ns float64) string {
 	for _, u := range []struct {
 		name string

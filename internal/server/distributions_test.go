@@ -13,7 +13,7 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// counted is a histogram with n observations in each of the slots.
+// counted returns a histogram with n observations in each of the slots.
 func counted(n uint64, slots ...int) *metric.Hist {
 	h := &metric.Hist{Layout: metric.NewLayout(metric.Microseconds), Slots: make([]uint64, metric.HistSlots)}
 	for _, s := range slots {
@@ -46,7 +46,7 @@ func TestDraw(t *testing.T) {
 	if many.P50 != duration(median) || many.P99 != duration(most) || many.Max != duration(most) {
 		t.Errorf("quantiles %s, %s, %s, want %s, %s", many.P50, many.P99, many.Max, duration(median), duration(most))
 	}
-	// Two doublings apart, at equal distance on the axis.
+	// Slots two doublings apart have equal distances on the axis.
 	first, second := many.Bars[0], many.Bars[1]
 	if first.X != 0 || math.Abs((second.X-first.X)/first.Width-16) > 0.01 || first.Height != 100 || first.Top != 0 {
 		t.Errorf("bars %+v and %+v", first, second)
@@ -61,7 +61,7 @@ func TestDraw(t *testing.T) {
 
 func TestDistributionsPage(t *testing.T) {
 	i := start(t, func(c *Config) {
-		c.Source = func(context.Context, []string) ([]metric.Family, error) {
+		c.Families = func(context.Context, []string) ([]metric.Family, error) {
 			return []metric.Family{{Name: "ebpf_x_microseconds", Help: "<b>", Labels: []string{"l"},
 				Samples: []metric.Sample{{Labels: []string{"<script>"}, Hist: counted(7, 90)}}}}, nil
 		}

@@ -20,7 +20,7 @@ const (
 	readyPath         = "/-/ready"
 )
 
-// checkPath says whether metrics can be served at a path.
+// checkPath returns an error if metrics cannot be served at a path.
 func checkPath(telemetry string) error {
 	taken := slices.Contains([]string{homePath, distributionsPath, healthyPath, readyPath}, telemetry)
 	if taken || !path.IsAbs(telemetry) || path.Clean(telemetry) != telemetry || strings.ContainsAny(telemetry, "{} ?#%") {
@@ -30,12 +30,12 @@ func checkPath(telemetry string) error {
 	return nil
 }
 
-// handler answers the requests of an address: for the one collector if it is
-// not "", for all otherwise.
+// handler returns the handler of an address. It serves the collector named only, or all collectors
+// if only is "".
 func (s *Server) handler(only string) http.Handler {
 	metrics := s.limit(compress(&metricsHandler{server: s, only: only}))
-	if s.cfg.Own != nil {
-		metrics = promhttp.InstrumentMetricHandler(s.cfg.Own, metrics)
+	if s.cfg.SelfMetrics != nil {
+		metrics = promhttp.InstrumentMetricHandler(s.cfg.SelfMetrics, metrics)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+s.cfg.TelemetryPath, metrics)
@@ -54,7 +54,7 @@ func (s *Server) handler(only string) http.Handler {
 	return mux
 }
 
-// limit refuses scrapes beyond the limit of those that may run at once.
+// limit returns a handler that refuses a scrape while the highest number of scrapes is running.
 func (s *Server) limit(next http.Handler) http.Handler {
 	if s.slots == nil {
 		return next
@@ -71,7 +71,7 @@ func (s *Server) limit(next http.Handler) http.Handler {
 	})
 }
 
-// collectors are those served at an address.
+// collectors returns the collectors that an address serves.
 func (s *Server) collectors(only string) []Collector {
 	all := s.cfg.Collectors()
 	if only == "" {
@@ -85,6 +85,6 @@ func answer(w http.ResponseWriter, code int, line string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(code)
-	// A client that is gone needs no answer.
+	// If this fails, the client is gone and needs no answer.
 	_, _ = io.WriteString(w, line+"\n")
 }

@@ -11,10 +11,10 @@ import (
 //go:embed landing.html
 var landingText string
 
-// landing is parsed once; a mistake in it fails the first test.
+// landing is parsed once. A mistake in it makes every test fail.
 var landing = template.Must(template.New("landing").Parse(landingText))
 
-// landingPage tells a person what is served here.
+// landingPage serves the page that tells a person what this address serves.
 type landingPage struct {
 	server *Server
 	only   string

@@ -20,8 +20,8 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// expectNoLeak counts goroutines and open files, and returns a function that
-// waits until there are no more than that.
+// expectNoLeak counts goroutines and open files. It returns a function that waits until there are
+// no more than it counted.
 func expectNoLeak(t *testing.T) func() {
 	t.Helper()
 	count := func() (goroutines, files int) {
@@ -31,7 +31,7 @@ func expectNoLeak(t *testing.T) func() {
 		}
 		return runtime.NumGoroutine(), len(entries)
 	}
-	// The first use of the network opens what the runtime never closes.
+	// At the first use of the network, the runtime opens files that it never closes.
 	_, _ = hold(t, "127.0.0.1")
 	goroutines, files := count()
 	return func() {
@@ -47,14 +47,14 @@ func expectNoLeak(t *testing.T) func() {
 	}
 }
 
-// Fifty scrapes are in the source at the same time; each gets everything.
+// Fifty scrapes read the source at the same time. Each gets everything.
 func TestFiftyScrapesAtOnce(t *testing.T) {
 	settled := expectNoLeak(t)
 	const scrapes = 50
 	var inside sync.WaitGroup
 	inside.Add(scrapes)
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			inside.Done()
 			inside.Wait()
 			return source(ctx, names)
@@ -88,7 +88,7 @@ func TestFiftyScrapesAtOnce(t *testing.T) {
 	settled()
 }
 
-// large is more than the sockets of both sides can hold.
+// large is more bytes than the sockets of both sides can hold.
 func large(context.Context, []string) ([]metric.Family, error) {
 	var all []metric.Family
 	padding := strings.Repeat("x", 1000)
@@ -104,7 +104,7 @@ func large(context.Context, []string) ([]metric.Family, error) {
 
 func TestClientHangsUp(t *testing.T) {
 	settled := expectNoLeak(t)
-	i := start(t, func(cfg *Config) { cfg.Source = large })
+	i := start(t, func(cfg *Config) { cfg.Families = large })
 	for range 3 {
 		conn, err := net.Dial("tcp", i.Addresses()[0].String())
 		if err != nil {
@@ -116,7 +116,7 @@ func TestClientHangsUp(t *testing.T) {
 		if line, err := bufio.NewReaderSize(conn, 100).ReadString('\n'); err != nil || line != "HTTP/1.1 200 OK\r\n" {
 			t.Fatalf("%q, %v", line, err)
 		}
-		// A reset, as from a client that died.
+		// Without linger, closing resets the connection, as if the client had died.
 		if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
 			t.Fatal(err)
 		}
@@ -138,11 +138,11 @@ func TestClientHangsUp(t *testing.T) {
 	settled()
 }
 
-// The source learns that nobody waits for it any more.
+// The source learns that the scraper does not wait any more.
 func TestSourceIsCancelled(t *testing.T) {
 	entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(ctx context.Context, _ []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, _ []string) ([]metric.Family, error) {
 			entered <- struct{}{}
 			<-ctx.Done()
 			left <- struct{}{}
@@ -160,12 +160,12 @@ func TestSourceIsCancelled(t *testing.T) {
 	lacks(t, i.logs.String(), "level=ERROR")
 }
 
-// A scrape that runs when serving ends is answered; nothing new is accepted.
+// A scrape that runs when serving ends gets its answer. The server accepts no new connection.
 func TestScrapeDuringShutdown(t *testing.T) {
 	settled := expectNoLeak(t)
 	entered, release := make(chan struct{}, 1), make(chan struct{})
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			entered <- struct{}{}
 			<-release
 			return source(ctx, names)
@@ -192,8 +192,8 @@ func TestScrapeDuringShutdown(t *testing.T) {
 		conn.Close()
 		return false
 	})
-	// net/http closes connections rather than answer new requests now, but
-	// whoever does get an answer must not be told to send more.
+	// net/http may close a connection rather than answer a new request now. If it answers, the
+	// answer must not invite further scrapes.
 	recorder := httptest.NewRecorder()
 	i.handler("").ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/-/ready", nil))
 	if recorder.Code != http.StatusServiceUnavailable {
@@ -209,13 +209,13 @@ func TestScrapeDuringShutdown(t *testing.T) {
 	settled()
 }
 
-// A scrape that does not end is cut off.
+// The server cuts off a scrape that does not end.
 func TestShutdownDoesNotWaitForever(t *testing.T) {
 	settled := expectNoLeak(t)
 	entered := make(chan struct{}, 1)
 	logs := new(journal)
 	cfg := testConfig(logs)
-	cfg.Source = func(ctx context.Context, _ []string) ([]metric.Family, error) {
+	cfg.Families = func(ctx context.Context, _ []string) ([]metric.Family, error) {
 		entered <- struct{}{}
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -248,7 +248,7 @@ func TestShutdownDoesNotWaitForever(t *testing.T) {
 	settled()
 }
 
-// A server that never serves leaves nothing behind.
+// A server that never serves leaves no goroutine and no open file.
 func TestClose(t *testing.T) {
 	settled := expectNoLeak(t)
 	cfg := testConfig(new(journal))

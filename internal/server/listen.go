@@ -17,14 +17,14 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
-// listener is an open address and what is served there.
+// listener is an open address and what it serves.
 type listener struct {
 	net.Listener
-	// only is the collector served there; "" for all.
+	// only is the collector that the address serves; "" means all.
 	only string
 }
 
-// openAll opens all addresses of a configuration, or none.
+// openAll opens all addresses of a configuration. If one cannot be opened, it leaves none open.
 func openAll(cfg *Config) (all []listener, err error) {
 	defer func() {
 		if err != nil {
@@ -38,14 +38,14 @@ func openAll(cfg *Config) (all []listener, err error) {
 	}
 	hosts := hostsOf(all)
 	if len(hosts) == 0 {
-		return all, errors.New("a port for every collector needs a TCP address to take the host from: give one with --web.listen-address, or leave out --compat-ports")
+		return all, errors.New("--compat-ports opens the collectors' ports on the hosts of the TCP addresses, and there is no TCP address: give one with --web.listen-address, or leave out --compat-ports")
 	}
 	for _, c := range cfg.Collectors() {
 		if c.Port == 0 {
 			continue
 		}
 		for _, host := range hosts {
-			l, err := openOwn(all, &net.TCPAddr{IP: host.IP, Zone: host.Zone, Port: int(c.Port)})
+			l, err := openCollector(all, &net.TCPAddr{IP: host.IP, Zone: host.Zone, Port: int(c.Port)})
 			if err != nil {
 				return all, fmt.Errorf("opening the port of collector %s: %w", c.Name, err)
 			}
@@ -55,8 +55,8 @@ func openAll(cfg *Config) (all []listener, err error) {
 	return all, nil
 }
 
-// openOwn opens an address for one collector beside those that are open.
-func openOwn(all []listener, addr *net.TCPAddr) (net.Listener, error) {
+// openCollector opens the address of one collector. The other open addresses are all.
+func openCollector(all []listener, addr *net.TCPAddr) (net.Listener, error) {
 	address := addr.String()
 	if slices.ContainsFunc(all, func(l listener) bool { return l.Addr().String() == address }) {
 		return nil, fmt.Errorf("listening on %s: it is the main address already; choose another --web.listen-address, or leave out --compat-ports", address)
@@ -68,7 +68,7 @@ func openOwn(all []listener, addr *net.TCPAddr) (net.Listener, error) {
 	return l, nil
 }
 
-// openMain opens the addresses on which everything is served.
+// openMain opens the addresses that serve all collectors.
 func openMain(flags *web.FlagConfig) ([]listener, error) {
 	if flags.WebSystemdSocket != nil && *flags.WebSystemdSocket {
 		return inherited()
@@ -99,7 +99,7 @@ func inherited() ([]listener, error) {
 	}
 	var all []listener
 	for _, l := range sockets {
-		if l != nil { // a datagram socket
+		if l != nil { // it is nil for a datagram socket
 			all = append(all, listener{Listener: l})
 		}
 	}
@@ -109,10 +109,11 @@ func inherited() ([]listener, error) {
 	return all, nil
 }
 
+// openTCP opens an address such as :9436 or [::1]:9436.
 func openTCP(address string) (net.Listener, error) { return net.Listen("tcp", address) }
 
-// openVsock opens an address such as vsock://:9436, on which the host of a
-// virtual machine reaches it without a network.
+// openVsock opens an address such as vsock://:9436. On such an address, the host of a virtual
+// machine reaches kernscope without a network.
 func openVsock(address string) (net.Listener, error) {
 	u, err := url.Parse(address)
 	if err != nil {
@@ -125,8 +126,8 @@ func openVsock(address string) (net.Listener, error) {
 	return vsock.Listen(uint32(port), nil)
 }
 
-// hostsOf returns the addresses, without repetition, on whose ports the
-// listeners are. One that stands for all of them stands alone.
+// hostsOf returns the IP addresses of the listeners, each once. If a listener listens on all
+// addresses, hostsOf returns only that one.
 func hostsOf(listeners []listener) []*net.TCPAddr {
 	var hosts []*net.TCPAddr
 	for _, l := range listeners {
@@ -144,11 +145,11 @@ func hostsOf(listeners []listener) []*net.TCPAddr {
 	return hosts
 }
 
-// explain adds what can be done to an error of opening an address.
+// explain adds a remedy to an error of opening an address.
 func explain(err error, address, remedy string) error {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
-		return fmt.Errorf("listening on %s: the port is taken, perhaps by another kernscope; stop what has it (ss -ltnp shows it), or %s", address, remedy)
+		return fmt.Errorf("listening on %s: the port is taken, perhaps by another kernscope; stop the process that uses it (ss -ltnp shows it), or %s", address, remedy)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE; keep it with --keep-capabilities=cap_net_bind_service, or %s", address, remedy)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
@@ -157,7 +158,7 @@ func explain(err error, address, remedy string) error {
 	return fmt.Errorf("listening on %s: %w", address, err)
 }
 
-// closeAll closes listeners. One that is closed already is no matter.
+// closeAll closes listeners. A listener may be closed already.
 func closeAll(listeners []listener) {
 	for _, l := range listeners {
 		_ = l.Close()

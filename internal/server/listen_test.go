@@ -31,7 +31,7 @@ func hold(t *testing.T, host string) (net.Listener, uint16) {
 	return l, uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-// free finds ports that are free on loopback.
+// free returns ports that are free on loopback.
 func free(t *testing.T, n int) []uint16 {
 	t.Helper()
 	var ports []uint16
@@ -72,15 +72,15 @@ func TestCompatPorts(t *testing.T) {
 	asked := make(chan []string, 10)
 	i := start(t, func(cfg *Config) {
 		cfg.CompatPorts = true
-		cfg.Own = prometheus.NewRegistry()
-		cfg.Own.MustRegister(collectors.NewGoCollector())
+		cfg.SelfMetrics = prometheus.NewRegistry()
+		cfg.SelfMetrics.MustRegister(collectors.NewGoCollector())
 		cfg.Web = webFlags("", "127.0.0.1:0", "127.0.0.2:0", "127.0.0.1:0")
 		cfg.Collectors = func() []Collector {
 			list := slices.Clone(offered) // the second has no port
 			list[0].Port, list[2].Port = ports[0], ports[1]
 			return list
 		}
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			asked <- names
 			return source(ctx, names)
 		}
@@ -121,7 +121,7 @@ func TestCompatPorts(t *testing.T) {
 		`promhttp_metric_handler_requests_total{code="200"} 4`, `promhttp_metric_handler_requests_total{code="400"} 4`)
 }
 
-// An address that stands for all of them holds the ports of the others too.
+// A listener on all addresses also takes the ports of the single addresses.
 func TestHostsOf(t *testing.T) {
 	var listeners []listener
 	for _, address := range []string{"127.0.0.1:0", ":0"} {
@@ -186,7 +186,7 @@ func TestAddressesThatCannotBeOpened(t *testing.T) {
 	}
 }
 
-// systemdVariable makes this test binary a server on systemd's sockets.
+// systemdVariable makes this test binary a server on the sockets that systemd passes.
 const systemdVariable = "KERNSCOPE_SYSTEMD_CHILD"
 
 func TestMain(m *testing.M) {
@@ -216,7 +216,8 @@ func TestSystemdSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer socket.Close()
-	// The socket is meant for the process of this id, which only it knows.
+	// The environment must name the process that gets the socket, and only that process knows its
+	// id.
 	child := exec.Command("sh", "-c", `LISTEN_PID=$$ LISTEN_FDS=1 exec "$0"`, os.Args[0])
 	child.Env = append(os.Environ(), systemdVariable+"=1")
 	child.ExtraFiles = []*os.File{socket}

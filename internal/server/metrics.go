@@ -19,7 +19,7 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// metricsHandler answers a scrape, in the format the scraper asks for.
+// metricsHandler answers scrapes, in the format that the scraper asks for.
 type metricsHandler struct {
 	server *Server
 	only   string
@@ -38,7 +38,7 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	var found metric.Families
 	if len(names) > 0 {
-		found, err = cfg.Source(r.Context(), names)
+		found, err = cfg.Families(r.Context(), names)
 		if err != nil {
 			if r.Context().Err() == nil {
 				cfg.Logger.Error("Scrape failed", "err", err)
@@ -49,24 +49,24 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	gather := found.Gather
 	options := promhttp.HandlerOpts{
-		// A family that is wrong is missing, and the others are served.
+		// If one family is wrong, only that family is missing.
 		ErrorHandling:     promhttp.ContinueOnError,
 		ErrorLog:          &scrapeLog{logger: cfg.Logger, request: r},
 		EnableOpenMetrics: true,
-		// Both are done around it.
+		// The handlers around this one compress and limit.
 		DisableCompression: true,
 	}
-	if cfg.Own != nil {
-		options.Registry = cfg.Own
+	if cfg.SelfMetrics != nil {
+		options.Registry = cfg.SelfMetrics
 	}
-	if cfg.Own != nil && h.only == "" {
-		gather = func() ([]*dto.MetricFamily, error) { return found.GatherWith(cfg.Own) }
+	if cfg.SelfMetrics != nil && h.only == "" {
+		gather = func() ([]*dto.MetricFamily, error) { return found.GatherWith(cfg.SelfMetrics) }
 	}
 	promhttp.HandlerFor(prometheus.GathererFunc(gather), options).ServeHTTP(w, r)
 }
 
-// choose picks from the served collectors by the parameters of a scrape:
-// collect[] names those wanted, exclude[] those not.
+// choose returns the collectors that a scrape asks for. The parameter collect[] names those that
+// the scraper wants, exclude[] those that it does not want.
 func choose(served []string, query url.Values) ([]string, error) {
 	wanted, unwanted := query["collect[]"], query["exclude[]"]
 	if len(wanted) > 0 && len(unwanted) > 0 {
@@ -86,14 +86,14 @@ func choose(served []string, query url.Values) ([]string, error) {
 	}), nil
 }
 
-// scrapeLog writes what goes wrong in one scrape, each error on a line.
+// scrapeLog logs what goes wrong in one scrape, each error on a line.
 type scrapeLog struct {
 	logger  *slog.Logger
 	request *http.Request
 	gone    bool
 }
 
-// Println is called by promhttp with a text and an error.
+// Println logs the errors among its arguments. promhttp calls it with a text and an error.
 func (l *scrapeLog) Println(v ...any) {
 	for _, part := range v {
 		err, ok := part.(error)
@@ -110,8 +110,8 @@ func (l *scrapeLog) Println(v ...any) {
 	}
 }
 
-// write logs an error. That the client hung up is nothing to worry about, and
-// promhttp says it once for every family that could not be sent.
+// write logs an error. If the client hung up, it logs that only once and at debug level: promhttp
+// reports it for every family that could not be sent, and it is harmless.
 func (l *scrapeLog) write(err error) {
 	var network *net.OpError
 	if !errors.As(err, &network) && l.request.Context().Err() == nil {

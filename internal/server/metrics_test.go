@@ -51,7 +51,7 @@ func TestChoosingCollectors(t *testing.T) {
 	}
 }
 
-// histogram is a family as the engine makes it.
+// histogram returns a family as the engine makes it.
 func histogram() metric.Family {
 	h := &metric.Hist{Layout: metric.NewLayout(metric.Microseconds), Slots: make([]uint64, metric.HistSlots), Sum: 46000}
 	h.Slots[81] = 46 // 1000 ns are in here, as are 1024 ns less one eighth of a doubling
@@ -63,7 +63,7 @@ func histogram() metric.Family {
 
 func TestFormats(t *testing.T) {
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(context.Context, []string) ([]metric.Family, error) {
+		cfg.Families = func(context.Context, []string) ([]metric.Family, error) {
 			return []metric.Family{histogram()}, nil
 		}
 	})
@@ -102,10 +102,10 @@ func TestFormats(t *testing.T) {
 	contains(t, string(plain), "ebpf_latency_microseconds_sum 46\n")
 }
 
-// A family that cannot be right must not take the others with it.
+// If a family cannot be right, the server still serves the others.
 func TestWrongFamilyIsLeftOut(t *testing.T) {
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			good, err := source(ctx, names)
 			twice := []metric.Sample{{Value: 1}, {Value: 2}}
 			return append(good,
@@ -123,10 +123,10 @@ func TestWrongFamilyIsLeftOut(t *testing.T) {
 	contains(t, i.logs.String(), "level=ERROR", "family ebpf_twice_total: two samples have the label values", "ebpf_diskio_total")
 }
 
-func TestFailingSource(t *testing.T) {
+func TestFailingFamilies(t *testing.T) {
 	i := start(t, func(cfg *Config) {
-		cfg.Source = func(context.Context, []string) ([]metric.Family, error) { return nil, errors.New("the map is gone") }
-		cfg.Own = prometheus.NewRegistry()
+		cfg.Families = func(context.Context, []string) ([]metric.Family, error) { return nil, errors.New("the map is gone") }
+		cfg.SelfMetrics = prometheus.NewRegistry()
 	})
 	code, body, _ := i.page("/metrics")
 	if code != http.StatusInternalServerError {
@@ -136,12 +136,12 @@ func TestFailingSource(t *testing.T) {
 	contains(t, i.logs.String(), "level=ERROR", "the map is gone")
 }
 
-// The exporter's own metrics count its requests, and one error counter serves
-// all of them.
-func TestOwnMetrics(t *testing.T) {
+// The metrics about the exporter's process count its requests. All addresses share one counter of
+// errors.
+func TestSelfMetrics(t *testing.T) {
 	i := start(t, func(cfg *Config) {
-		cfg.Own = prometheus.NewRegistry()
-		cfg.Own.MustRegister(collectors.NewGoCollector())
+		cfg.SelfMetrics = prometheus.NewRegistry()
+		cfg.SelfMetrics.MustRegister(collectors.NewGoCollector())
 	})
 	i.page("/metrics")
 	i.page("/metrics?collect[]=nothing")
@@ -158,8 +158,8 @@ func TestLimitOfRequests(t *testing.T) {
 	entered, release := make(chan struct{}), make(chan struct{})
 	i := start(t, func(cfg *Config) {
 		cfg.MaxRequests = 2
-		cfg.Own = prometheus.NewRegistry()
-		cfg.Source = func(ctx context.Context, names []string) ([]metric.Family, error) {
+		cfg.SelfMetrics = prometheus.NewRegistry()
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
 			entered <- struct{}{}
 			<-release
 			return source(ctx, names)

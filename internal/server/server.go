@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package server speaks HTTP: metrics, the landing page and the state of
-// health, on any number of addresses, with TLS and authentication as
-// exporter-toolkit's web configuration file says. It is handed a function that
-// yields metric families and knows nothing of where they come from.
+// Package server serves HTTP on any number of addresses: the metrics, the landing page and the
+// answers to health probes. exporter-toolkit's web configuration file adds TLS and authentication.
+// The server gets metric families from a function, and knows nothing about where they come from.
 package server
 
 import (
@@ -23,20 +22,20 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// Source yields the families of the named collectors. It is called with at
-// least one name, only with names of [Config.Collectors], by any number of
-// goroutines. The context ends when the scraper goes away.
-type Source func(ctx context.Context, collectors []string) ([]metric.Family, error)
+// Families returns the families of the named collectors. Any number of goroutines may call it at the
+// same time, with at least one name, and only with names of [Config.Collectors]. The context ends
+// when the scraper goes away.
+type Families func(ctx context.Context, collectors []string) ([]metric.Family, error)
 
-// Collector is what the server knows of a collector.
+// Collector is what the server knows about a collector.
 type Collector struct {
 	Name string
 	Help string
-	// Port the collector has when it is served alone; 0 for none.
+	// Port is the collector's port when it is served alone; 0 means none.
 	Port uint16
-	// State is one word, "running" if all is well.
+	// State is one word. It is [Running] if the collector works.
 	State string
-	// Reason and Remedy say in words why it is not running and what to do.
+	// Reason says why the collector is not running, and Remedy what would help.
 	Reason, Remedy string
 }
 
@@ -45,43 +44,42 @@ const Running = "running"
 
 // Config is what a server needs.
 type Config struct {
-	Source Source
-	// Collectors tells what can be scraped, in the order of the landing
-	// page. It is asked at every request, so states may change; names and
-	// ports may not.
+	Families Families
+	// Collectors returns the collectors, in the order of the landing page. The server calls it at
+	// every request, so states may change. Names and ports must not change.
 	Collectors func() []Collector
-	// Own holds the exporter's metrics about itself, served beside those of
-	// the collectors on the main addresses. The server adds counts of
-	// the scrapes on all addresses. Nil for none.
-	Own *prometheus.Registry
-	// Version, as the landing page shows it.
+	// SelfMetrics holds the metrics about the exporter's process. The main addresses serve them beside the
+	// metrics of the collectors. The server adds counts of the scrapes on all addresses. It is nil
+	// if there are none.
+	SelfMetrics *prometheus.Registry
+	// Version is shown on the landing page.
 	Version string
-	// TelemetryPath is where the metrics are: "/metrics".
+	// TelemetryPath is the path of the metrics, such as "/metrics".
 	TelemetryPath string
-	// MaxRequests is how many scrapes may run at once, on all addresses
-	// together; more get 503. 0 is no limit.
+	// MaxRequests is how many scrapes may run at once, on all addresses together. Further scrapes
+	// get status 503. 0 means no limit.
 	MaxRequests int
-	// Web holds the addresses and the web configuration file.
+	// Web holds the main addresses and the name of the web configuration file.
 	Web *web.FlagConfig
-	// CompatPorts serves every collector on its own port as well, on the
-	// hosts of the main addresses.
+	// CompatPorts says that each collector is also served alone on its port, on the hosts of the
+	// main addresses.
 	CompatPorts bool
 	Logger      *slog.Logger
 }
 
 const (
-	// headerTimeout, writeTimeout and idleTimeout bound what a client that
-	// does not read, write or leave can hold. A scrape interval is below
-	// the last, so that Prometheus keeps its connection.
+	// headerTimeout, writeTimeout and idleTimeout bound what a client can occupy that does not
+	// write, read or leave. Scrape intervals are shorter than idleTimeout, so Prometheus keeps its
+	// connection.
 	headerTimeout = 10 * time.Second
 	writeTimeout  = time.Minute
 	idleTimeout   = 5 * time.Minute
 	maxHeader     = 64 << 10
-	// defaultGrace is how long requests may still run when serving ends.
+	// defaultGrace is how long running requests may take to finish when serving ends.
 	defaultGrace = 5 * time.Second
 )
 
-// Server is a set of open addresses and what is served there.
+// Server is a set of open addresses and what they serve.
 type Server struct {
 	cfg       Config
 	listeners []listener
@@ -90,14 +88,14 @@ type Server struct {
 	grace     time.Duration
 }
 
-// Check says whether a telemetry path, a limit of concurrent scrapes and a web
-// configuration file, "" for none, can be used. [Listen] checks them, too.
+// Check returns an error if the server cannot use a telemetry path, a limit of concurrent scrapes
+// or a web configuration file; "" is no file. [Listen] checks them, too.
 func Check(telemetryPath string, maxRequests int, webConfig string) error {
 	if err := checkPath(telemetryPath); err != nil {
 		return err
 	}
 	if maxRequests < 0 {
-		return fmt.Errorf("the limit of concurrent scrapes is %d: it must be 0 for none, or more", maxRequests)
+		return fmt.Errorf("the limit of concurrent scrapes is %d: it must be at least 0, which means no limit", maxRequests)
 	}
 	if webConfig == "" {
 		return nil
@@ -108,8 +106,8 @@ func Check(telemetryPath string, maxRequests int, webConfig string) error {
 	return nil
 }
 
-// Listen checks the configuration and opens every address; if one cannot be
-// opened none is left open. Connections wait until [Server.Serve].
+// Listen checks the configuration and opens every address. If one cannot be opened, it leaves none
+// open. Connections wait until [Server.Serve] is called.
 func Listen(cfg Config) (*Server, error) {
 	if err := Check(cfg.TelemetryPath, cfg.MaxRequests, *cfg.Web.WebConfigFile); err != nil {
 		return nil, err
@@ -123,7 +121,7 @@ func Listen(cfg Config) (*Server, error) {
 	return s, err
 }
 
-// Addresses are those the server listens on, the main ones first.
+// Addresses returns the addresses on which the server listens, the main ones first.
 func (s *Server) Addresses() []net.Addr {
 	var addresses []net.Addr
 	for _, l := range s.listeners {
@@ -132,23 +130,23 @@ func (s *Server) Addresses() []net.Addr {
 	return addresses
 }
 
-// Ready makes /-/ready say so, until serving ends.
+// Ready makes /-/ready answer that the server is ready, until serving ends.
 func (s *Server) Ready() { s.ready.Store(true) }
 
 // Close closes the addresses of a server that will not serve.
 func (s *Server) Close() { closeAll(s.listeners) }
 
-// Serve answers requests until ctx is done or an address fails. Then it stops
-// accepting, lets running requests finish for a few seconds, and cuts off what
-// is left. The error is nil if ctx was the reason. Serve can be called once.
+// Serve answers requests until ctx is done or an address fails. Then it accepts no more
+// connections, gives running requests a few seconds to finish, and cuts off the rest. The error is
+// nil if ctx was the reason. Serve can be called only once.
 func (s *Server) Serve(ctx context.Context) error {
 	defer s.Close()
 	var serving sync.WaitGroup
 	var servers []*http.Server
 	failed := make(chan error, len(s.listeners))
 	for _, l := range s.listeners {
-		// One http.Server each: exporter-toolkit changes the server it is
-		// given, and would do so for several addresses at once.
+		// Each address has its own http.Server. exporter-toolkit changes the server that it gets,
+		// so several addresses would change a common one at the same time.
 		server := s.newHTTP(l)
 		servers = append(servers, server)
 		serving.Go(func() {
@@ -169,7 +167,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
-// newHTTP makes the HTTP server of one address.
+// newHTTP returns the HTTP server of one address.
 func (s *Server) newHTTP(l listener) *http.Server {
 	return &http.Server{
 		Handler:           s.handler(l.only),
@@ -177,12 +175,12 @@ func (s *Server) newHTTP(l listener) *http.Server {
 		WriteTimeout:      writeTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeader,
-		// Failed handshakes and the like are the client's business.
+		// Errors such as failed handshakes are the client's, so they are logged at debug level.
 		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
 	}
 }
 
-// shutdown ends all servers within the time of grace.
+// shutdown ends all servers. Running requests have the time s.grace to finish.
 func (s *Server) shutdown(servers []*http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.grace)
 	defer cancel()
@@ -191,7 +189,7 @@ func (s *Server) shutdown(servers []*http.Server) {
 		ending.Go(func() {
 			if err := server.Shutdown(ctx); err != nil {
 				s.cfg.Logger.Warn("Cutting off requests that do not end", "err", err)
-				_ = server.Close() // the error could only be of a closed listener
+				_ = server.Close() // the only possible error is a listener that is closed already
 			}
 		})
 	}

@@ -21,10 +21,10 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// patience is how long a test waits for what must happen.
+// patience is how long a test waits for something that must happen.
 const patience = 20 * time.Second
 
-// instance is a server at work on loopback.
+// instance is a server that serves on loopback.
 type instance struct {
 	*Server
 	t    *testing.T
@@ -33,7 +33,7 @@ type instance struct {
 	end func() error
 }
 
-// start serves a configuration of which change may alter anything.
+// start serves a configuration, which change may alter before.
 func start(t *testing.T, change func(*Config)) *instance {
 	t.Helper()
 	logs := new(journal)
@@ -68,7 +68,7 @@ func start(t *testing.T, change func(*Config)) *instance {
 
 func testConfig(logs *journal) Config {
 	return Config{
-		Source:        source,
+		Families:      source,
 		Collectors:    func() []Collector { return offered },
 		Version:       "1.2.3",
 		TelemetryPath: "/metrics",
@@ -81,14 +81,14 @@ func webFlags(config string, addresses ...string) *web.FlagConfig {
 	return &web.FlagConfig{WebListenAddresses: &addresses, WebSystemdSocket: new(bool), WebConfigFile: &config}
 }
 
-// offered are what the tests serve.
+// offered are the collectors that the tests serve.
 var offered = []Collector{
 	{Name: "diskio", Help: "Latency of disk I/O", State: Running},
 	{Name: "schedlat", Help: "Latency of the run queue", State: Running},
 	{Name: "syscall", Help: "System calls by name", State: "unsupported", Reason: "this kernel has <no> BTF", Remedy: "boot another"},
 }
 
-// source yields a counter and a row of kernscope's own for each collector.
+// source returns a counter and a sample of the self metrics for each collector.
 func source(_ context.Context, names []string) ([]metric.Family, error) {
 	if len(names) == 0 {
 		return nil, errors.New("the source was called without a name")
@@ -105,7 +105,7 @@ func source(_ context.Context, names []string) ([]metric.Family, error) {
 	return append(all, up), nil
 }
 
-// client makes a client of its own for a test, so that no connection outlives it.
+// client returns a separate client for a test, so that no connection outlives the test.
 func client(t *testing.T, config *tls.Config) *http.Client {
 	transport := &http.Transport{TLSClientConfig: config, DisableCompression: true, ForceAttemptHTTP2: true}
 	t.Cleanup(transport.CloseIdleConnections)
@@ -125,7 +125,7 @@ func (i *instance) get(address net.Addr, path string, header ...string) (int, st
 	return do(i.t, client(i.t, nil), req)
 }
 
-// page is a path of the main address.
+// page asks the main address for a path.
 func (i *instance) page(path string, header ...string) (int, string, http.Header) {
 	i.t.Helper()
 	return i.get(i.Addresses()[0], path, header...)
@@ -155,7 +155,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-// receive takes from a channel that must yield.
+// receive returns a value from a channel, and fails if none arrives.
 func receive[T any](t *testing.T, what string, ch <-chan T) T {
 	t.Helper()
 	select {

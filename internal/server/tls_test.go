@@ -21,8 +21,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// secure writes a web configuration file with TLS and one user. It returns the
-// file and what a client needs to trust the server.
+// secure writes a web configuration file with TLS and one user. It returns the file and the TLS
+// configuration of a client that trusts the server.
 func secure(t *testing.T, user, password string) (string, *tls.Config) {
 	t.Helper()
 	dir := t.TempDir()
@@ -140,8 +140,8 @@ func TestBadWebConfiguration(t *testing.T) {
 	}
 }
 
-// A web configuration that becomes unreadable between Listen and Serve ends
-// the server, on every address.
+// If the web configuration becomes unreadable between Listen and Serve, the server ends on every
+// address.
 func TestServeReportsFailure(t *testing.T) {
 	config, _ := secure(t, "prometheus", "very secret")
 	cfg := testConfig(new(journal))

@@ -12,9 +12,9 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// Encode writes families in Prometheus' text format 0.0.4: classic histograms,
-// no timestamps. A family that cannot be right is left out, with an error that
-// names it; the text of the others is good all the same.
+// Encode returns families in Prometheus' text format 0.0.4, with classic histograms and without
+// timestamps. It leaves out a family that cannot be right, and returns an error that names the
+// family. Even then, the text of the other families is valid.
 func Encode(families []metric.Family) ([]byte, error) {
 	gathered, wrong := metric.Families(families).Gather()
 	var text bytes.Buffer

@@ -15,7 +15,7 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// parse reads a text as node_exporter does.
+// parse reads a text with the parser that node_exporter uses.
 func parse(t *testing.T, text []byte) map[string]*dto.MetricFamily {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.LegacyValidation)
@@ -26,7 +26,7 @@ func parse(t *testing.T, text []byte) map[string]*dto.MetricFamily {
 	return families
 }
 
-// families are one of each type, the last of which has a label twice.
+// families returns a family of each type, and a counter with two samples of equal labels.
 func families() []metric.Family {
 	slots := make([]uint64, metric.HistSlots)
 	slots[0], slots[100] = 2, 5

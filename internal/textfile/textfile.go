@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package textfile writes metrics to files that node_exporter's textfile
-// collector serves. A file is there whole or not at all: it is written beside
-// the old one and takes its place.
+// Package textfile writes metrics to files that node_exporter's textfile collector serves. A reader
+// sees a file whole or not at all: the package writes the new file beside the old one, and then
+// replaces it.
 package textfile
 
 import (
@@ -16,20 +16,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// unfinished is what the names of files begin with that are not written yet.
-// node_exporter reads what ends in ".prom".
+// unfinished is the prefix of the names of files that are not complete yet. node_exporter does not
+// read them, because it reads only names that end in ".prom".
 const unfinished = ".kernscope-"
 
-// Directory is a textfile directory that this process alone writes to, as far
-// as other kernscopes go.
+// Directory is a locked textfile directory: no other kernscope process writes to it.
 type Directory struct {
 	path   string
 	locked *os.File
 }
 
-// Open takes possession of a directory and removes what a killed process may
-// have left unfinished. It fails if the directory is not there, cannot be
-// written to, or another kernscope has it.
+// Open locks a directory and removes unfinished files that a killed process may have left. It fails
+// if the directory does not exist, cannot be written to, or another kernscope has locked it.
 func Open(path string) (*Directory, error) {
 	locked, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
 	if err != nil {
@@ -43,6 +41,7 @@ func Open(path string) (*Directory, error) {
 	return d, nil
 }
 
+// take locks the directory, checks that it can be written to, and removes unfinished files.
 func (d *Directory) take() error {
 	err := unix.Flock(int(d.locked.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
@@ -69,11 +68,11 @@ func (d *Directory) take() error {
 	return nil
 }
 
-// Close lets another process have the directory.
+// Close unlocks the directory, so that another process may lock it.
 func (d *Directory) Close() error { return d.locked.Close() }
 
-// Write makes the text the content of a file that everyone may read. If that
-// fails, the file is as it was.
+// Write replaces the content of a file, which everyone may read. If it fails, the file is
+// unchanged.
 func (d *Directory) Write(name string, text []byte) error {
 	f, err := os.CreateTemp(d.path, unfinished+name+"-")
 	if err != nil {
@@ -86,6 +85,7 @@ func (d *Directory) Write(name string, text []byte) error {
 	return nil
 }
 
+// finish writes the text to the unfinished file f and renames f to path.
 func finish(f *os.File, text []byte, path string) error {
 	if _, err := f.Write(text); err != nil {
 		return err
@@ -93,7 +93,7 @@ func finish(f *os.File, text []byte, path string) error {
 	if err := f.Chmod(0o644); err != nil {
 		return err
 	}
-	// The name must not be on the disk before the content is.
+	// The content must be on the disk before the name is.
 	if err := f.Sync(); err != nil {
 		return err
 	}
@@ -103,7 +103,7 @@ func finish(f *os.File, text []byte, path string) error {
 	return os.Rename(f.Name(), path)
 }
 
-// Remove removes a file. That it is not there is no error.
+// Remove removes a file. It is not an error if the file does not exist.
 func (d *Directory) Remove(name string) error {
 	err := os.Remove(filepath.Join(d.path, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -23,7 +23,7 @@ func open(t *testing.T, path string) *Directory {
 	return d
 }
 
-// content is what a directory has, by name.
+// content returns the files of a directory, by name.
 func content(t *testing.T, path string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(path)
@@ -41,7 +41,7 @@ func content(t *testing.T, path string) map[string]string {
 	return found
 }
 
-// mount mounts a file system of so many bytes until the test ends.
+// mount mounts a file system of the given size until the test ends.
 func mount(t *testing.T, size string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -76,7 +76,7 @@ func TestWriteReplaces(t *testing.T) {
 	if info.Mode() != 0o644 {
 		t.Errorf("mode %v", info.Mode())
 	}
-	for range 2 { // the second time it is not there
+	for range 2 { // the second time, the file does not exist
 		if err := d.Remove("x.prom"); err != nil {
 			t.Error(err)
 		}
@@ -86,8 +86,8 @@ func TestWriteReplaces(t *testing.T) {
 	}
 }
 
-// TestReaderSeesWholeFiles opens the file before it is replaced: the content
-// stays the old one, as it would not if the file were written in place.
+// TestReaderSeesWholeFiles opens a file before it is replaced. The reader must still get the old
+// content, which it would not if the file were written in place.
 func TestReaderSeesWholeFiles(t *testing.T) {
 	path := t.TempDir()
 	d := open(t, path)
@@ -157,8 +157,8 @@ func TestOpenRefuses(t *testing.T) {
 	open(t, taken)
 }
 
-// TestOpenTidies has what a process left that was killed as it wrote, beside
-// files of others.
+// TestOpenTidies opens a directory that has the unfinished file of a killed process, beside files
+// of other programs.
 func TestOpenTidies(t *testing.T) {
 	path := t.TempDir()
 	for _, name := range []string{unfinished + "x.prom-123", "x.prom", ".other", "kernscope-x"} {

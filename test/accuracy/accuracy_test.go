@@ -4,6 +4,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -22,9 +23,9 @@ var (
 	waits = kerneltest.Row{Metric: "wait_microseconds", Workload: "waiting", Source: "the clock"}
 )
 
-// record is a comparison on a kernel, changed as the case wants it.
-func record(row kerneltest.Row, kernel string, change func(r *kerneltest.Record)) kerneltest.Record {
-	r := kerneltest.Record{Row: row, Test: "TestIt", Kernel: kernel, Release: kernel + ".0", Compared: true, Counted: 7, Least: 7, Most: 7}
+// record is a comparison on a machine, changed as the case wants it.
+func record(row kerneltest.Row, machine string, change func(r *kerneltest.Record)) kerneltest.Record {
+	r := kerneltest.Record{Row: row, Test: "TestIt", Machine: machine, Release: machine + ".0", Compared: true, Counted: 7, Least: 7, Most: 7}
 	if change != nil {
 		change(&r)
 	}
@@ -78,9 +79,9 @@ func TestCollectAndRender(t *testing.T) {
 		{"another test that was not conclusive", []kerneltest.Record{record(reads, "6.1", nil),
 			record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why, r.Test = false, "Busy.", "TestOther" })}, "| 7 | – |\n"},
 		{"the matrix is never busy", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "nothing explains"},
-		{"kernel missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on kernel 6.1"},
-		{"kernel unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `kernel "4.4"`},
-		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "no collector's metric: wait"},
+		{"machine missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on machine 6.1"},
+		{"machine unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `machine "4.4"`},
+		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "metrics that no collector serves: wait"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var text string
@@ -114,17 +115,19 @@ func TestSameRows(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		records []kerneltest.Record
+		tested  []string
 		want    string // in the error; "" is none
 	}{
-		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, ""},
-		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, "the clock, 6.1: recorded, but not on the page"},
-		{"not conclusive", []kerneltest.Record{record(reads, "6.1", nil), record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, ""},
-		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, ""},
-		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, "fio, 6.1: on the page, but not recorded"},
+		{"same", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Counted, r.Least, r.Most = 9, 9, 9 }), record(reads, native, nil)}, []string{"disk"}, ""},
+		{"new row", []kerneltest.Record{record(reads, "6.1", nil), record(reads, native, nil), record(waits, "6.1", nil)}, nil, "the clock, 6.1: recorded, but not on the page"},
+		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, []string{"disk"}, ""},
+		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"disk"}, "fio, 6.1: on the page, but not recorded"},
+		{"not its turn", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"net"}, "anew:\n`wait_microseconds`, waiting, the clock, 6.1: recorded, but not on the page"},
+		{"not conclusive", []kerneltest.Record{record(reads, "6.1", nil), record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, []string{"disk"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fresh, r := render(tt.records...)
-			err := sameRows(old, fresh, r)
+			err := sameRows(old, fresh, r, tt.tested)
 			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
@@ -132,38 +135,76 @@ func TestSameRows(t *testing.T) {
 	}
 }
 
-// elsewhere are the collectors that the page does not have, with the reason.
-var elsewhere = map[string]string{}
+func TestReadTested(t *testing.T) {
+	dir := t.TempDir()
+	const path = "\tgithub.com/kernscope/kernscope/collector/"
+	list := "6.1" + path + "disk\n6.1" + path + "tcpretransmit\n6.12" + path + "tcpretransmit\n6.12" + path + "diskio\n"
+	if err := os.WriteFile(filepath.Join(dir, "tested"), []byte(list), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	specs := append(specs, collector.Spec{Name: "tcp-retransmit"})
+	got, err := readTested(dir, []machine{{name: "6.1"}, {name: "6.12"}}, specs)
+	if want := []string{"tcp-retransmit"}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, want %v: %v", got, want, err)
+	}
+	if _, err := readTested(t.TempDir(), []machine{{name: "6.1"}}, specs); err == nil {
+		t.Error("no error without a list")
+	}
+}
 
 // TestEveryMetricIsCompared finds metrics that the committed page compares with
-// nothing on some kernel of the matrix.
+// nothing on some machine of the matrix that the collector can run on.
 func TestEveryMetricIsCompared(t *testing.T) {
 	text, err := os.ReadFile("../../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kernels, err := readKernels("../vm/kernels")
+	machines, err := readMachines("../vm/machines")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var compared []string // "metric kernel"
-	for c := range cells(string(text)) {
-		metric, rest, _ := strings.Cut(strings.TrimPrefix(c, "`"), "`, ")
-		compared = append(compared, metric+" "+rest[strings.LastIndex(rest, ", ")+2:])
+	for _, complaint := range uncompared(string(text), onPage(string(text), builtin.Collectors()), machines) {
+		t.Error(complaint)
 	}
-	for _, spec := range builtin.Collectors() {
-		if elsewhere[spec.Name] != "" {
-			continue
+}
+
+func TestUncompared(t *testing.T) {
+	const text = "\n## disk\n\n| metric | workload | source | 5.10 | 6.1 | native |\n|---|---|---|---:|---:|---:|\n" +
+		"| `reads_total` | reading | fio | 7 | 7 | 7 |\n| `wait_microseconds` | waiting | the clock | – | 7 | 7 |\n"
+	all := append(slices.Clone(specs), collector.Spec{Name: "tape", Metrics: []collector.Metric{{Name: "rewinds_total", Kind: collector.Counter}}})
+	if got := onPage(text, all); len(got) != 1 || got[0].Name != "disk" {
+		t.Errorf("on the page: %+v", got)
+	}
+	got := uncompared(text, all, []machine{{name: "5.10"}, {name: "6.1"}})
+	want := []string{"compares wait with nothing on machine 5.10", "compares rewinds_total with nothing on machine 5.10", "compares rewinds_total with nothing on machine 6.1"}
+	if !slices.EqualFunc(got, want, strings.Contains) {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestDueOn(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "machines")
+	if err := os.WriteFile(list, []byte("# name kernel modules\n\nbare 6.1 -\nfull 6.1 wireguard,zfs\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	machines, err := readMachines(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module, want := range map[string][]string{"": {"bare", "full"}, "zfs": {"full"}, "nfs": nil} {
+		spec := collector.Spec{}
+		if module != "" {
+			spec.Module = &collector.Module{Name: module}
 		}
-		for _, m := range spec.Metrics {
-			for _, k := range kernels {
-				if !slices.ContainsFunc(compared, func(c string) bool {
-					metric, kernel, _ := strings.Cut(c, " ")
-					return is(m, metric) && kernel == k
-				}) {
-					t.Errorf("%s: no test compares %s on kernel %s", spec.Name, m.Name, k)
-				}
-			}
+		due := slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return !dueOn(spec, m) })
+		if got := namesOf(due); !slices.Equal(got, want) {
+			t.Errorf("a collector of module %q is due on %v, want %v", module, got, want)
 		}
+	}
+	if err := os.WriteFile(list, []byte("bare 6.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readMachines(list); err == nil {
+		t.Error("a machine without modules is none: want an error")
 	}
 }

@@ -14,34 +14,35 @@ import (
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kerneltest"
+	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// absent is the cell of a kernel on which nothing was compared.
+// absent is the cell of a machine on which no test compared anything.
 const absent = "–"
 
 const intro = `# Accuracy
 
-What the collectors count, next to what an independent source says of the same work. The ground-truth tests
-compare, and write down what they have compared; ` + "`make accuracy`" + ` runs them on every kernel and writes this page.
+This page compares what the collectors counted with what an independent source says about the same work. The ground-truth tests make
+each comparison and record it. ` + "`make accuracy`" + ` runs these tests on every machine of the matrix and writes this page.
 
-- **997**: counted, and the source says the same.
-- **994 (997), 0.3 %**: counted 994, the source says 997.
-- **994 (990…997), ≤ 0.4 %**: counted 994; the source cannot say more than that it is between 990 and 997.
-- **–**: not compared on this kernel: it needs a machine of the matrix.
-- **native** is the machine that wrote this page, which also did other things; **not compared** is what they spoiled.
+- **997**: the collector counted 997, and the source says the same.
+- **994 (997), 0.3 %**: the collector counted 994, and the source says 997.
+- **994 (990…997), ≤ 0.4 %**: the collector counted 994. The source says only that the number is between 990 and 997.
+- **–**: the test did not compare on this machine, because it needs another one of the matrix.
+- **not compared**: other work on the machine disturbed every attempt. This happens only on **native**, the machine that wrote this page.
 
-A number at the end of a cell leads to the reason for the difference, below the table. A test fails on a difference
-that is larger than its reason allows, which is computed from the same run: from what the kernel says it did not show to a
-program, or from counters read before and after. CI fails if this page lacks a row that the tests record, or has one that
-they do not.
+A small number at the end of a cell refers to the reason for the difference, below the table. A test fails if the difference is larger
+than its reason allows. The test computes what the reason allows in the same run: from the events that the kernel says it did not deliver
+to a program, or from counters that the test read before and after. CI fails if this page lacks a row that the tests record, or has a row
+that they do not record.
 `
 
-// render is the page. It fails if a record is of no collector's metric.
+// render returns the page. It fails if a record has a metric that no collector serves.
 func render(r results, specs []collector.Spec) (string, error) {
 	var page strings.Builder
 	page.WriteString(intro)
-	page.WriteString("\n| kernel | release |\n|---|---|\n")
-	for _, k := range r.kernels {
+	page.WriteString("\n| machine | kernel |\n|---|---|\n")
+	for _, k := range r.machines {
 		fmt.Fprintf(&page, "| %s | %s |\n", k, cmp.Or(r.releases[k], absent))
 	}
 	rendered := 0
@@ -53,13 +54,13 @@ func render(r results, specs []collector.Spec) (string, error) {
 		rendered += len(rows)
 	}
 	if rendered != len(r.cells) {
-		return "", errors.New("some records are of no collector's metric: " + strings.Join(strangers(r, specs), ", "))
+		return "", errors.New("some records have metrics that no collector serves: " + strings.Join(strangers(r, specs), ", "))
 	}
 	return page.String(), nil
 }
 
-// rowsOf are the rows of a collector, in the order of its metrics. An option
-// may choose between two of one name.
+// rowsOf returns the rows of a collector, in the order of its metrics. Two metrics may have one
+// name, if an option chooses between them.
 func rowsOf(spec collector.Spec, r results) (rows []kerneltest.Row) {
 	for _, m := range spec.Metrics {
 		first := len(rows)
@@ -75,15 +76,12 @@ func rowsOf(spec collector.Spec, r results) (rows []kerneltest.Row) {
 	return rows
 }
 
-// is says whether a family as it is served is the metric, whose name lacks the
-// unit if it is a histogram of durations.
+// is reports whether a family, as it is served by default, is the metric.
 func is(m collector.Metric, served string) bool {
-	if m.Kind == collector.Histogram {
-		return m.Name+"_microseconds" == served
-	}
-	return m.Name == served
+	return m.FullName(metric.Microseconds.String()) == served
 }
 
+// strangers returns the names of the recorded metrics that no collector serves.
 func strangers(r results, specs []collector.Spec) []string {
 	names := make(map[string]bool)
 	for row := range r.cells {
@@ -97,15 +95,15 @@ func strangers(r results, specs []collector.Spec) []string {
 	return slices.Sorted(maps.Keys(names))
 }
 
-// table is one collector's, with the reasons below it.
+// table returns the table of one collector, with the reasons below it.
 func table(rows []kerneltest.Row, r results) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "| metric | workload | source | %s |\n", strings.Join(r.kernels, " | "))
-	fmt.Fprintf(&text, "|---|---|---|%s\n", strings.Repeat("---:|", len(r.kernels)))
+	fmt.Fprintf(&text, "| metric | workload | source | %s |\n", strings.Join(r.machines, " | "))
+	fmt.Fprintf(&text, "|---|---|---|%s\n", strings.Repeat("---:|", len(r.machines)))
 	var reasons []string
 	for _, row := range rows {
 		fmt.Fprintf(&text, "| `%s` | %s | %s |", row.Metric, row.Workload, row.Source)
-		for _, k := range r.kernels {
+		for _, k := range r.machines {
 			c, there := r.cells[row][k]
 			if !there {
 				text.WriteString(" " + absent + " |")
@@ -133,8 +131,8 @@ func table(rows []kerneltest.Row, r results) string {
 	return text.String()
 }
 
-// cell is what was counted and, where that differs, what the source says and
-// how large the difference is at most.
+// cell returns what the collector counted. If the source differs, cell adds what it says and how
+// large the difference is at most.
 func cell(r kerneltest.Record) string {
 	if !r.Compared {
 		return "not compared"
@@ -150,6 +148,7 @@ func cell(r kerneltest.Record) string {
 	return fmt.Sprintf("%s (%s…%s), ≤ %s", counted, quantity(r, r.Least), quantity(r, r.Most), off)
 }
 
+// quantity returns a number of a record as text.
 func quantity(r kerneltest.Record, v float64) string {
 	if r.Time {
 		return strconv.FormatFloat(v, 'f', 4, 64) + " s"
@@ -160,7 +159,7 @@ func quantity(r kerneltest.Record, v float64) string {
 	return strconv.FormatFloat(v, 'f', 4, 64)
 }
 
-// percent is rounded up.
+// percent returns part of whole in percent, rounded up.
 func percent(part, whole float64) string {
 	return strconv.FormatFloat(math.Ceil(1e4*part/whole)/100, 'f', -1, 64) + " %"
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// What a dashboard's JSON has to be, from the types that Grafana publishes.
-// Theirs leave to each panel what options and fields it has; here, a panel's
-// type decides that, so that a misspelt option is an error.
+// The type of a dashboard's JSON, made of the types that Grafana publishes.
+// Grafana's types allow any options and fields in a panel. Here, a panel's type
+// decides which it may have, so that a misspelt option is an error.
 
 import type * as schema from '@grafana/schema';
 import type * as bargauge from '@grafana/schema/dist/esm/raw/composable/bargauge/panelcfg/x/BarGaugePanelCfg_types.gen';

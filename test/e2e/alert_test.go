@@ -13,10 +13,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// TestAlert follows a slow disk from the kernel's event to the pager: with the
-// configuration and the rules as they are shipped, and in real time.
+// TestAlert follows the alert of a slow disk from the kernel's event to the pager, with the shipped
+// configuration and rules, in real time.
 func TestAlert(t *testing.T) {
 	t.Parallel()
 	const critical, high = "DiskLatencyP99Critical", "DiskLatencyP99High"
@@ -37,8 +39,8 @@ func TestAlert(t *testing.T) {
 	eventually(t, "the rules are not evaluated", watch)
 	before := disk.reads(t)
 	load := startFio(t, disk)
-	const lasts = 2 * time.Minute // before it fires
-	within(t, lasts+patience, critical+" does not fire", func() (string, error) {
+	const lasts = 2 * time.Minute // how long the alert is pending before it fires
+	kerneltest.Eventually(t, lasts+patience, critical+" does not fire", func() (string, error) {
 		state, err := watch()
 		if err == nil && state != "firing" {
 			err = errors.New("it is " + state)
@@ -66,11 +68,11 @@ func TestAlert(t *testing.T) {
 	readable(t, page, disk, did)
 }
 
-// agrees compares what Prometheus knows of the disk with what fio and the disk
-// itself know. The kernel counts the same reads; those "before" were before
-// kernscope. Few are not fio's. An I/O takes longer than the disk's own
-// part of it, and no longer than fio waits for it: so it is with the quantiles,
-// but for the width of a bucket and fio's own precision.
+// agrees compares what Prometheus says about the disk with what the kernel, fio and the disk itself
+// say. The kernel had counted some reads before kernscope started; before is their number. Few
+// reads are not fio's. An I/O takes longer than the disk's own part of it, and not longer than fio
+// waits for it. So the same holds for the quantiles, within the width of a bucket and fio's
+// precision.
 func (d *slowDisk) agrees(t *testing.T, on *deployment, before int, did fioReads) {
 	t.Helper()
 	const growth, precision = 1.0905, 1.016 // 2^(1/8), 1+1/64
@@ -79,9 +81,8 @@ func (d *slowDisk) agrees(t *testing.T, on *deployment, before int, did fioReads
 	if n := d.slowReads(); n != did.IOs {
 		t.Errorf("the disk served %d slow reads, fio made %d", n, did.IOs)
 	}
-	// There are kernels that run no program while certain processes are
-	// current, and a completion may interrupt one of these: one in a hundred
-	// may be missing. The collector's own tests are exact.
+	// Some kernels run no program while certain processes are current. A completion may interrupt
+	// such a process, so one read in a hundred may be missing. The collector's tests are exact.
 	eventually(t, "Prometheus has another number of reads than the kernel", func() (float64, error) {
 		n, want := number("histogram_count("+series+")"), d.reads(t)-before
 		if int(n) > want || int(n) < want-want/100 {
@@ -99,8 +100,8 @@ func (d *slowDisk) agrees(t *testing.T, on *deployment, before int, did fioReads
 	}
 }
 
-// readable checks what a human gets to read: which disk it is, and how long it
-// takes, in units that fit.
+// readable checks the texts for humans: they must say which disk it is and how long it takes, in
+// fitting units.
 func readable(t *testing.T, page notified, disk *slowDisk, did fioReads) {
 	t.Helper()
 	for _, name := range []string{"summary", "description", "runbook"} {
@@ -115,8 +116,8 @@ func readable(t *testing.T, page notified, disk *slowDisk, did fioReads) {
 			t.Errorf("%s does not say where: %q", name, text)
 		}
 	}
-	// The quantile of 5 minutes lies between the fastest and the slowest I/O,
-	// but for the width of a bucket.
+	// The quantile over 5 minutes lies between the fastest and the slowest I/O, within the width of
+	// a bucket.
 	const growth = 1.0905
 	told := math.NaN()
 	if found := regexp.MustCompile(`\b[0-9.]+(ns|us|ms|s)\b`).FindString(page.Annotations["description"]); found != "" {

@@ -18,20 +18,19 @@ import (
 	"github.com/kernscope/kernscope/collector/builtin"
 )
 
-// deployment is what a user has who follows the README: kernscope,
-// node_exporter, and a Prometheus with what "kernscope config" printed, none of
-// it edited.
+// deployment is what a user has who follows the README: kernscope, node_exporter, and a Prometheus
+// with the unedited output of "kernscope config".
 type deployment struct {
-	host       string // where everything is scraped, on the ports of the configuration
+	host       string // the address that Prometheus scrapes, on the ports of the configuration
 	textfiles  string // the directory that node_exporter serves
 	prometheus string // address
 }
 
-// ports are where the collectors are served together, and node_exporter is.
+// port serves all collectors together, and nodeExporterPort node_exporter.
 const port, nodeExporterPort = "9436", "9100"
 
-// deploy starts the programs, with these flags for each command of kernscope.
-// The alerts go to an Alertmanager, if there is one.
+// deploy starts the programs. Each command of kernscope gets the flags. The alerts go to the
+// Alertmanager, unless it is "".
 func deploy(t *testing.T, perCollector bool, alertmanager string, flags ...string) *deployment {
 	t.Helper()
 	served := map[string][]string{port: nil}
@@ -39,7 +38,9 @@ func deploy(t *testing.T, perCollector bool, alertmanager string, flags ...strin
 	if perCollector {
 		served = make(map[string][]string)
 		for _, s := range builtin.Collectors() {
-			served[fmt.Sprint(s.Port)] = []string{s.Name}
+			if s.Port != 0 {
+				served[fmt.Sprint(s.Port)] = []string{s.Name}
+			}
 		}
 		scrape = append(scrape, "--layout=per-collector")
 	}
@@ -60,8 +61,8 @@ func deploy(t *testing.T, perCollector bool, alertmanager string, flags ...strin
 	return d
 }
 
-// freeHost is an address of the loopback network on which these ports and
-// node_exporter's are free.
+// freeHost returns an address of the loopback network on which the served ports and node_exporter's
+// are free.
 func freeHost(t *testing.T, ports map[string][]string) string {
 	t.Helper()
 	for range 100 {
@@ -106,7 +107,7 @@ func command(t *testing.T, args ...string) string {
 	return string(out)
 }
 
-// rule is a rule as Prometheus knows it.
+// rule is a rule as Prometheus reports it.
 type rule struct {
 	Name, Type, Query, Health, LastError string
 	Alerts                               []struct {
@@ -115,7 +116,7 @@ type rule struct {
 	}
 }
 
-// rules are all rules, once each has been evaluated.
+// rules waits until Prometheus has evaluated every rule, and returns the rules.
 func (d *deployment) rules(t *testing.T) ([]rule, error) {
 	t.Helper()
 	body, err := get(t, "http://"+d.prometheus+"/api/v1/rules")
@@ -143,7 +144,7 @@ func (d *deployment) rules(t *testing.T) ([]rule, error) {
 	return rules, nil
 }
 
-// state is that of an alert about a disk: inactive, pending or firing.
+// state returns the state of an alert about a disk: inactive, pending or firing.
 func (d *deployment) state(t *testing.T, alert, device string) (string, error) {
 	t.Helper()
 	rules, err := d.rules(t)

@@ -2,9 +2,8 @@
 
 //go:build e2e
 
-// Package e2e deploys the built kernscope as a user does, with the real
-// Prometheus, Alertmanager and node_exporter, under load. It is run by
-// test/e2e/run, which provides them.
+// Package e2e deploys the built kernscope as a user does, with a real Prometheus, Alertmanager and
+// node_exporter, under load. Run it by test/e2e/run, which provides these programs.
 package e2e
 
 import (
@@ -24,9 +23,11 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// patience is how long anything may take; nothing takes so long.
+// patience is how long anything may take. It is far longer than anything should take.
 const patience = 2 * time.Minute
 
 func environment(t *testing.T, name string) string {
@@ -38,7 +39,7 @@ func environment(t *testing.T, name string) string {
 	return value
 }
 
-// background starts a program that ends with the test, or when the test dies.
+// background starts a program. It ends with the test, or when the test process dies.
 func background(t *testing.T, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -98,29 +99,14 @@ func get(t *testing.T, url string) (string, error) {
 	return string(body), err
 }
 
-// eventually tries until it works.
+// eventually repeats a function until it succeeds. What is slow by design calls
+// [kerneltest.Eventually] with a longer time.
 func eventually[T any](t *testing.T, what string, try func() (T, error)) T {
 	t.Helper()
-	return within(t, patience, what, try)
+	return kerneltest.Eventually(t, patience, what, try)
 }
 
-// within is eventually for what takes its time by design.
-func within[T any](t *testing.T, patience time.Duration, what string, try func() (T, error)) T {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		value, err := try()
-		if err == nil {
-			return value
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-}
-
-// kernscope serves on a free address and returns it.
+// kernscope starts the exporter on a free address and returns the address.
 func kernscope(t *testing.T, args ...string) string {
 	t.Helper()
 	address := freeAddress(t)
@@ -129,7 +115,8 @@ func kernscope(t *testing.T, args ...string) string {
 	return address
 }
 
-// prometheus scrapes the address every second, and returns its own.
+// prometheus starts a Prometheus that scrapes an address every second. It returns the address of
+// Prometheus.
 func prometheus(t *testing.T, target string) string {
 	t.Helper()
 	config := filepath.Join(t.TempDir(), "prometheus.yml")
@@ -144,7 +131,7 @@ scrape_configs:
 	return startPrometheus(t, config)
 }
 
-// startPrometheus returns the address of a Prometheus with this configuration.
+// startPrometheus starts a Prometheus with a configuration and returns its address.
 func startPrometheus(t *testing.T, config string) string {
 	t.Helper()
 	address := freeAddress(t)
@@ -167,7 +154,7 @@ func (s sample) number() float64 {
 	return n
 }
 
-// query waits until Prometheus answers with at least one number.
+// query waits until Prometheus answers with at least one number, and returns the answer.
 func query(t *testing.T, address, expr string) []sample {
 	t.Helper()
 	return eventually(t, expr, func() ([]sample, error) {

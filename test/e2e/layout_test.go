@@ -18,8 +18,8 @@ import (
 	"github.com/kernscope/kernscope/collector/builtin"
 )
 
-// TestLayouts deploys both layouts: everything is scraped, all rules are loaded
-// and evaluated, and textfiles arrive too.
+// TestLayouts deploys kernscope on one port and on a port per collector. Prometheus must scrape
+// everything, load and evaluate all rules, and get the textfiles, too.
 func TestLayouts(t *testing.T) {
 	t.Parallel()
 	t.Run("one port", func(t *testing.T) {
@@ -35,8 +35,8 @@ func TestLayouts(t *testing.T) {
 	})
 }
 
-// up waits until Prometheus has scraped so many targets of each job; an instance
-// is one of the hosts.
+// up waits until Prometheus has scraped the given number of targets of each job. Each instance must
+// be one of the hosts.
 func (d *deployment) up(t *testing.T, jobs map[string]int, hosts ...string) {
 	t.Helper()
 	eventually(t, "not all targets are up", func() (struct{}, error) {
@@ -72,8 +72,7 @@ func (d *deployment) up(t *testing.T, jobs map[string]int, hosts ...string) {
 	})
 }
 
-// healthy fails if Prometheus could not evaluate a rule, or lacks one that a
-// collector has.
+// healthy fails if Prometheus could not evaluate a rule, or lacks a rule of a collector.
 func (d *deployment) healthy(t *testing.T) {
 	t.Helper()
 	loaded := make(map[string]bool)
@@ -97,8 +96,8 @@ func (d *deployment) healthy(t *testing.T) {
 	}
 }
 
-// textfile writes the files of all collectors, which node_exporter must serve as
-// they are, and Prometheus get.
+// textfile writes the files of all collectors. node_exporter must serve them unchanged, and
+// Prometheus must get them.
 func (d *deployment) textfile(t *testing.T) {
 	t.Helper()
 	command(t, "textfile", "--no-pin", "--window=2s", "--directory="+d.textfiles)

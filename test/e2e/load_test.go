@@ -45,14 +45,14 @@ func write(t *testing.T) {
 	t.Cleanup(func() { close(stop); <-done; file.Close() })
 }
 
-// fio reads a disk until it is ended.
+// fio is a process that reads a disk until it is ended.
 type fio struct {
 	cmd         *exec.Cmd
 	out, errors bytes.Buffer
 	ended       bool
 }
 
-// fioReads is fio's own account of what it did.
+// fioReads is fio's own report of what it did.
 type fioReads struct {
 	IOs        int `json:"total_ios"`
 	Completion struct {
@@ -61,7 +61,7 @@ type fioReads struct {
 	} `json:"clat_ns"`
 }
 
-// quantile is one of those that fio reports, in seconds.
+// quantile returns a quantile that fio reports, in seconds.
 func (r fioReads) quantile(q float64) float64 {
 	if ns, ok := r.Completion.Percentile[strconv.FormatFloat(100*q, 'f', 6, 64)]; ok {
 		return ns / 1e9
@@ -83,16 +83,16 @@ func startFio(t *testing.T, d *slowDisk) *fio {
 	return f
 }
 
-// stop waits for the read that is under way.
+// stop interrupts fio and waits for the read that is under way.
 func (f *fio) stop() {
 	if !f.ended {
 		f.ended = true
 		_ = f.cmd.Process.Signal(syscall.SIGINT)
-		_ = f.cmd.Wait() // interrupted, it says 128
+		_ = f.cmd.Wait() // fio exits with 128 if it is interrupted
 	}
 }
 
-// end ends the load and returns what fio did.
+// end ends the load and returns fio's report.
 func (f *fio) end(t *testing.T) fioReads {
 	t.Helper()
 	f.stop()
@@ -102,7 +102,7 @@ func (f *fio) end(t *testing.T) fioReads {
 			Read  fioReads
 		}
 	}
-	// Notes may come first.
+	// fio may print notes before its report.
 	text := f.out.Bytes()
 	if err := json.Unmarshal(text[max(0, bytes.IndexByte(text, '{')):], &result); err != nil || len(result.Jobs) != 1 {
 		t.Fatalf("parsing fio's output: %v\n%s%s", err, text, &f.errors)

@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/kernscope/kernscope/collector/builtin"
 )
 
 func TestPrometheus(t *testing.T) {
@@ -22,15 +24,15 @@ func TestPrometheus(t *testing.T) {
 		t.Fatalf("up: %v", up)
 	}
 
-	// Native: the metric's own name is the histogram.
+	// The native histogram has the metric's name, without a suffix.
 	native := query(t, address, `histogram_quantile(0.99, sum by (device) (rate(ebpf_disk_io_latency_microseconds{operation="write"}[1m])))`)
 	for _, s := range native {
 		if n := s.number(); n < 1 || n > 60e6 {
 			t.Errorf("p99 of writes to %s is %v µs", s.Metric["device"], n)
 		}
 	}
-	// Classic, of the same counts: the quantiles differ by less than the
-	// width of a classic bucket, and the counts not at all.
+	// The classic histogram has the same counts. Its quantiles differ by less than the width of a
+	// classic bucket, and its counts not at all.
 	for _, s := range query(t, address, `
 		histogram_quantile(0.99, sum by (device, le) (rate(ebpf_disk_io_latency_microseconds_bucket{operation="write"}[1m])))
 		/ histogram_quantile(0.99, sum by (device) (rate(ebpf_disk_io_latency_microseconds{operation="write"}[1m])))`) {
@@ -58,20 +60,29 @@ func TestPrometheus(t *testing.T) {
 	}
 }
 
-// What promtool says of names that users know and that therefore stay: of the
-// unit that they have by default, and of one counter.
+// promtool complains about these names: about the default unit, and about one counter. The names
+// stay, because users know them.
 var (
 	unitLint    = regexp.MustCompile(`^ebpf_\w+ use base unit "seconds" instead of "microseconds"$`)
 	counterLint = `ebpf_tcp_retransmits_by_dest counter metrics should have "_total" suffix`
 )
+
+// allOptions are the flags that switch on every option of every collector.
+func allOptions() (flags []string) {
+	for _, s := range builtin.Collectors() {
+		for _, o := range s.Options {
+			flags = append(flags, "--collector."+s.Name+"."+o.Name)
+		}
+	}
+	return flags
+}
 
 func TestPromtoolFindsNothing(t *testing.T) {
 	t.Parallel()
 	write(t)
 	for _, unit := range []string{"microseconds", "seconds"} {
 		body := eventually(t, "no metrics", func() (string, error) {
-			return get(t, "http://"+kernscope(t, "--units="+unit,
-				"--collector.diskio.service-time", "--collector.syscall.errors", "--collector.syscall.latency", "--collector.memory.processes")+"/metrics")
+			return get(t, "http://"+kernscope(t, append(allOptions(), "--units="+unit)...)+"/metrics")
 		})
 		check := exec.CommandContext(t.Context(), filepath.Join(environment(t, "PROMETHEUS_TOOLS"), "promtool"), "check", "metrics")
 		check.Stdin = strings.NewReader(body)

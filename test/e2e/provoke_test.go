@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// again does something until the test ends, some ten times a second.
+// again calls a function some ten times a second until the test ends.
 func again(t *testing.T, what string, do func() error) {
 	t.Helper()
 	stop, done := make(chan struct{}), make(chan struct{})
@@ -36,7 +36,7 @@ func again(t *testing.T, what string, do func() error) {
 	t.Cleanup(func() { close(stop); <-done })
 }
 
-// file is a new one of 1 MiB, on the disk, with nothing left to be written.
+// file creates a file of 1 MiB on the disk, without dirty pages.
 func file(t *testing.T) *os.File {
 	t.Helper()
 	f, err := os.Create(filepath.Join(t.TempDir(), "file"))
@@ -53,7 +53,7 @@ func file(t *testing.T) *os.File {
 	return f
 }
 
-// readAgain reads a file that is in the page cache.
+// readAgain reads a file that is in the page cache, again and again.
 func readAgain(t *testing.T) {
 	t.Helper()
 	f, buffer := file(t), make([]byte, 1<<20)
@@ -63,7 +63,7 @@ func readAgain(t *testing.T) {
 	})
 }
 
-// faultAgain takes a mapped file out of memory and touches it.
+// faultAgain removes a mapped file from memory and touches it, again and again.
 func faultAgain(t *testing.T) {
 	t.Helper()
 	f := file(t)
@@ -85,8 +85,8 @@ func faultAgain(t *testing.T) {
 	})
 }
 
-// knockInVain connects to a listener whose queue is full, which does not answer:
-// the first packet of each connection is sent again after a second.
+// knockInVain connects to a listener whose queue is full. The listener does not answer, so the
+// kernel sends the first packet of each connection again after a second.
 func knockInVain(t *testing.T) {
 	t.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -14,8 +14,8 @@ import (
 	"testing"
 )
 
-// TestReadme does on the host of Prometheus what the README says, word for word
-// but for the names of hosts and the directory.
+// TestReadme runs the README's commands for the Prometheus host, word for word. It replaces only
+// the names of the hosts and the directory.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	write(t)
@@ -59,7 +59,7 @@ func TestReadme(t *testing.T) {
 	query(t, d.prometheus, strings.Replace(question[1], "read", "write", 1))
 }
 
-// block is the contents of the README's block that has the given text.
+// block returns the contents of the README's first code block that contains a text.
 func block(t *testing.T, readme, contains string) string {
 	t.Helper()
 	for _, m := range regexp.MustCompile("(?ms)^```\\w*\n(.*?)^```").FindAllStringSubmatch(readme, -1) {

@@ -17,11 +17,11 @@ import (
 )
 
 const (
-	rulesFile = "kernscope.rules.yml" // as its tests call it
+	rulesFile = "kernscope.rules.yml" // the name by which the rules' tests know the file
 	testsFile = "kernscope.rules.test.yml"
 )
 
-// promtool returns what it says, and whether it is content.
+// promtool runs promtool. It returns the output, and whether promtool found nothing wrong.
 func promtool(t *testing.T, args ...string) (string, bool) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), filepath.Join(environment(t, "PROMETHEUS_TOOLS"), "promtool"), args...).CombinedOutput()
@@ -32,7 +32,7 @@ func promtool(t *testing.T, args ...string) (string, bool) {
 	return string(out), err == nil
 }
 
-// content fails the test if promtool is not.
+// content fails the test if promtool finds something wrong.
 func content(t *testing.T, args ...string) {
 	t.Helper()
 	if out, ok := promtool(t, args...); !ok {
@@ -40,7 +40,7 @@ func content(t *testing.T, args ...string) {
 	}
 }
 
-// config writes what kernscope config prints to a file of the folder.
+// config writes the output of kernscope config to a file in the folder.
 func config(t *testing.T, dir, name string, args ...string) string {
 	t.Helper()
 	text, err := exec.CommandContext(t.Context(), environment(t, "KERNSCOPE"), append([]string{"config"}, args...)...).Output()
@@ -77,8 +77,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesToCome are of collectors that only a test of internal/kit knows.
-func TestRulesToCome(t *testing.T) {
+// TestRulesOfGadget are of a collector that only a test of internal/kit has.
+func TestRulesOfGadget(t *testing.T) {
 	t.Parallel()
 	const dir = "../../internal/kit/testdata/prometheus/"
 	content(t, "check", "rules", "--lint=all", "--lint-fatal", dir+rulesFile)
@@ -88,7 +88,7 @@ func TestRulesToCome(t *testing.T) {
 	}
 }
 
-// TestTestsOfRulesBite spoils one alert at a time: its tests must notice.
+// TestTestsOfRulesBite breaks one alert at a time. The tests of the rules must fail.
 func TestTestsOfRulesBite(t *testing.T) {
 	t.Parallel()
 	var (

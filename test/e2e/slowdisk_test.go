@@ -19,26 +19,28 @@ import (
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// slowDisk is a loop device on a file that this process serves through FUSE,
-// and takes its time: any kernel that has both has a slow disk. Only other
-// processes may read it, for a process that waits for itself cannot be killed.
+// slowDisk is a loop device on a file that this process serves slowly through FUSE. So every kernel
+// that has FUSE and loop devices has a slow disk. Only other processes may read it, because a
+// process that waits for itself cannot be killed.
 type slowDisk struct {
 	fs.Inode
 	delay time.Duration
 	name  string // in /sys/block
 
 	mu   sync.Mutex
-	took []time.Duration // each slow read, without the way to the file system and back
+	took []time.Duration // of each slow read, without the way to the file system and back
 }
 
-// The part between these bytes is slow. Whoever looks at every new disk reads
+// The part between these bytes is slow. Programs that look at every new disk, such as udev, read
 // the rest, which answers at once.
 const slowBegin, slowEnd, diskEnd = 16 << 20, 48 << 20, 64 << 20
 
-// newSlowDisk makes a disk on part of which a read takes a little more than the
-// delay, until the test ends or dies.
+// newSlowDisk makes a disk. On a part of it, a read takes a little longer than the delay. The disk
+// exists until the test ends or dies.
 func newSlowDisk(t *testing.T, delay time.Duration) *slowDisk {
 	t.Helper()
 	d := &slowDisk{delay: delay}
@@ -51,11 +53,10 @@ func newSlowDisk(t *testing.T, delay time.Duration) *slowDisk {
 	return d
 }
 
-// serve attaches a loop device to the file, in a file system that nobody else
-// sees. Without the device or this process, it is gone. For that, and for this
-// process not to wait for itself, nobody else may have the connection to the
-// kernel, or the file: go-fuse would let others inherit the one, fork the other;
-// and Go would poll it.
+// serve attaches a loop device to the file, in a file system that no other process sees. The file
+// system disappears with the device or with this process. Therefore no other process may hold the
+// connection to the kernel, or the file. Also, this process must not wait for itself. go-fuse would
+// let child processes inherit the connection, a fork would pass on the file, and Go would poll it.
 func (d *slowDisk) serve(t *testing.T) (*fuse.Server, *os.File) {
 	t.Helper()
 	dir, root := t.TempDir(), new(fs.Inode)
@@ -67,7 +68,7 @@ func (d *slowDisk) serve(t *testing.T) (*fuse.Server, *os.File) {
 	if err := unix.Mount("slow", dir, "fuse", unix.MS_NOSUID|unix.MS_NODEV, fmt.Sprintf(flags, connection)); err != nil {
 		t.Fatalf("mounting a file system through FUSE: %v", err)
 	}
-	// Of no use once the file is open.
+	// The mount is not needed once the file is open.
 	defer func() {
 		if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
 			t.Errorf("unmounting: %v", err)
@@ -88,52 +89,21 @@ func (d *slowDisk) serve(t *testing.T) (*fuse.Server, *os.File) {
 		t.Fatalf("opening a file served through FUSE: %v", err)
 	}
 	defer unix.Close(file)
-	return server, attachLoop(t, file)
-}
-
-// attachLoop attaches a free loop device to the file for as long as it is open.
-func attachLoop(t *testing.T, file int) *os.File {
-	t.Helper()
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	device, err := kerneltest.AttachLoop(uintptr(file), 0, 0)
 	if err != nil {
-		t.Fatalf("%v: load the module loop", err)
+		t.Fatal(err)
 	}
-	defer control.Close()
-	for {
-		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			t.Fatalf("finding a free loop device: %v", err)
-		}
-		device, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", n), os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// udev leaves a locked disk alone.
-		if err := unix.Flock(int(device.Fd()), unix.LOCK_EX); err != nil {
-			t.Fatalf("locking %s: %v", device.Name(), err)
-		}
-		err = unix.IoctlLoopConfigure(int(device.Fd()), &unix.LoopConfig{
-			Fd:   uint32(file),
-			Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR},
-		})
-		if err == nil {
-			return device
-		}
-		device.Close()
-		if err != unix.EBUSY { // somebody else has found it free
-			t.Fatalf("attaching %s: %v", device.Name(), err)
-		}
-	}
+	return server, device
 }
 
-// Getattr, Open, Read and Write are what FUSE asks of the file.
+// Getattr, Open, Read and Write are the methods that FUSE calls.
 func (d *slowDisk) Getattr(_ context.Context, _ fs.FileHandle, out *fuse.AttrOut) syscall.Errno {
 	out.Mode, out.Size = 0o600, diskEnd
 	return 0
 }
 
 func (d *slowDisk) Open(context.Context, uint32) (fs.FileHandle, uint32, syscall.Errno) {
-	return nil, fuse.FOPEN_DIRECT_IO, 0 // every read comes here, none is made up
+	return nil, fuse.FOPEN_DIRECT_IO, 0 // bypasses the page cache, so every read comes here
 }
 
 func (d *slowDisk) Read(_ context.Context, _ fs.FileHandle, dest []byte, offset int64) (fuse.ReadResult, syscall.Errno) {
@@ -148,7 +118,7 @@ func (d *slowDisk) Read(_ context.Context, _ fs.FileHandle, dest []byte, offset 
 	return fuse.ReadResultData(dest), 0
 }
 
-// reads are those that the kernel has counted.
+// reads returns the number of reads that the kernel has counted.
 func (d *slowDisk) reads(t *testing.T) int {
 	t.Helper()
 	text, err := os.ReadFile("/sys/block/" + d.name + "/stat")
@@ -162,14 +132,14 @@ func (d *slowDisk) reads(t *testing.T) int {
 	return n
 }
 
-// slowReads is how many reads there were of the slow part.
+// slowReads returns how many reads of the slow part there were.
 func (d *slowDisk) slowReads() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return len(d.took)
 }
 
-// quantile is that of the time that the disk took itself, in seconds.
+// quantile returns a quantile of the time that the disk itself took, in seconds.
 func (d *slowDisk) quantile(q float64) float64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// notified is an alert as a receiver gets it from Alertmanager.
+// notified is an alert as Alertmanager sends it to a receiver.
 type notified struct {
 	Status      string
 	Labels      map[string]string
@@ -55,11 +55,11 @@ func (p *pager) received(alert, device string) (notified, error) {
 			return a, nil
 		}
 	}
-	return notified{}, fmt.Errorf("the webhook has got no %s of %s, only %v", alert, device, p.alerts)
+	return notified{}, fmt.Errorf("the webhook has got no %s about %s, only %v", alert, device, p.alerts)
 }
 
-// alertmanager notifies a webhook of each alert by itself and at once, and
-// returns its own address.
+// alertmanager starts an Alertmanager that notifies a webhook of each alert at once and separately.
+// It returns the address of Alertmanager.
 func alertmanager(t *testing.T, webhook string) string {
 	t.Helper()
 	dir, address := t.TempDir(), freeAddress(t)

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command deploy writes what users install besides the binary, in the default
-// unit and for all built-in collectors, into the folder given: what "kernscope
-// config" prints.
+// Command deploy writes into a folder what users install besides the binary. The files are what
+// "kernscope config" prints for all built-in collectors, in the default unit.
 package main
 
 import (
@@ -22,8 +21,8 @@ import (
 
 //go:generate go run . ../../../deploy
 
-// folders are what is generated wholly: a file in one that is not written
-// again is removed.
+// folders returns the generator of each folder. The generators write all files of their folders, so
+// any other file there is stale.
 func folders() map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error) {
 	return map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error){
 		"prometheus": prometheus,
@@ -45,7 +44,7 @@ func main() {
 	}
 }
 
-// write makes the folders hold what is generated, and nothing else.
+// write writes all folders below root and removes stale files.
 func write(root string) error {
 	for folder, generate := range folders() {
 		files, err := generate(builtin.Collectors(), metric.Microseconds)
@@ -59,13 +58,12 @@ func write(root string) error {
 	return nil
 }
 
-// replace makes a folder hold these files, by their path in it, and nothing
-// else.
+// replace writes files, by their path in a folder, and removes all other files of the folder.
 func replace(dir string, files map[string][]byte) error {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("making room for %s: %w", name, err)
+			return fmt.Errorf("creating the folder of %s: %w", name, err)
 		}
 		if err := os.WriteFile(path, files[name], 0o644); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
@@ -89,8 +87,8 @@ func replace(dir string, files map[string][]byte) error {
 	})
 }
 
-// prometheus are a scrape configuration for each layout, the job for whoever
-// has a configuration, the rules, and their tests.
+// prometheus returns a scrape configuration for each arrangement of ports, the job alone for a
+// Prometheus that has a configuration, the rules, and the tests of the rules.
 func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, error) {
 	var errs []error
 	scrape := func(layout kit.Layout, jobOnly bool) []byte {
@@ -111,7 +109,7 @@ func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, er
 	}, errors.Join(errs...)
 }
 
-// grafana are the dashboard, and what lets Grafana find it by itself.
+// grafana returns the dashboard, and the provisioning files by which Grafana finds it.
 func grafana(specs []collector.Spec, unit metric.Unit) (map[string][]byte, error) {
 	dashboard, err := kit.Dashboard(specs, unit)
 	files := map[string][]byte{kit.DashboardFile: dashboard}

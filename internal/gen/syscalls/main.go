@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command syscalls writes the tables of system call names of package label
-// into the current directory. It reads them from the constants of
-// golang.org/x/sys/unix in the version of go.mod, which come from the kernel's
-// own headers for every architecture.
+// Command syscalls writes package label's tables of system call names into the current directory.
+// It reads the names from the constants of golang.org/x/sys/unix, in the version that go.mod names.
+// The constants come from the kernel's headers for every architecture.
 package main
 
 import (
@@ -23,15 +22,14 @@ import (
 
 const module = "golang.org/x/sys"
 
-// tables are the files to write: for each architecture its own system calls
-// and those of the 32-bit programs it runs.
+// tables lists the files to write. Each has the system calls of an architecture and those of the
+// 32-bit programs that it runs.
 var tables = []struct{ arch, compat string }{
 	{"amd64", "386"},
 	{"arm64", "arm"},
 }
 
-// notSyscalls are constants of the sources that name no system call: the base
-// of a range and a mask.
+// notSyscalls lists the constants that name no system call: the base of a range, and a mask.
 var notSyscalls = map[string]bool{
 	"SYS_ARCH_SPECIFIC_SYSCALL": true,
 	"SYS_SYSCALL_MASK":          true,
@@ -44,6 +42,7 @@ func main() {
 	}
 }
 
+// run writes all tables.
 func run() error {
 	out, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}\n{{.Dir}}", module).Output()
 	if err != nil {
@@ -76,8 +75,8 @@ func run() error {
 	return nil
 }
 
-// read returns the names of the SYS_ constants of a Go file by their value,
-// written as the kernel writes them.
+// read returns the system calls of a Go file's SYS_ constants, by number. It writes the names as
+// the kernel does.
 func read(path string) (map[int]string, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
 	if err != nil {
@@ -116,8 +115,8 @@ func read(path string) (map[int]string, error) {
 	return names, err
 }
 
-// entries writes the elements of an array literal, ten to a line. A number
-// leads each line and follows each gap.
+// entries returns the elements of an array literal, ten to a line. An index precedes the first
+// element of each line, and the first element after each gap.
 func entries(names map[int]string) string {
 	var b strings.Builder
 	inLine := 0

@@ -20,17 +20,17 @@ import (
 var units = []metric.Unit{metric.Microseconds, metric.Seconds}
 
 // load loads the programs with the bounds of a unit.
-func load(t *testing.T, u metric.Unit) *histtestObjects {
+func load(t *testing.T, u metric.Unit) *histObjects {
 	t.Helper()
 	kerneltest.Open(t)
-	spec, err := loadHisttest()
+	spec, err := loadHist()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := spec.Variables[histtestVarCfgHistBounds].Set(u.Bounds()); err != nil {
+	if err := spec.Variables[histVarCfgHistBounds].Set(u.Bounds()); err != nil {
 		t.Fatal(err)
 	}
-	var objs histtestObjects
+	var objs histObjects
 	if err := spec.LoadAndAssign(&objs, nil); err != nil {
 		t.Fatalf("%+v", err)
 	}
@@ -51,7 +51,7 @@ func run(t *testing.T, p *ebpf.Program, v uint64) uint32 {
 	return ret
 }
 
-// exposition returns what a scraper gets for counts in the slots of a unit.
+// exposition returns what a scraper gets for the counts in the slots, in a unit.
 func exposition(t *testing.T, u metric.Unit, slots []uint64, sum uint64) *dto.Histogram {
 	t.Helper()
 	families, err := metric.Families{{
@@ -65,8 +65,8 @@ func exposition(t *testing.T, u metric.Unit, slots []uint64, sum uint64) *dto.Hi
 	return families[0].Metric[0].Histogram
 }
 
-// atMost says whether v ns <= unit * 2^(eighths/8), exactly, by comparing the
-// eighth powers.
+// atMost reports whether v ns <= unit * 2^(eighths/8). It is exact, because it compares eighth
+// powers.
 func atMost(v uint64, u metric.Unit, eighths int) bool {
 	eight := big.NewInt(8)
 	left := new(big.Int).Exp(new(big.Int).SetUint64(v), eight, nil)
@@ -82,7 +82,7 @@ func atMost(v uint64, u metric.Unit, eighths int) bool {
 // bucket is where a scraper finds the observations of one slot.
 type bucket struct {
 	native  int     // index in schema 3
-	isZero  bool    // the native zero bucket instead
+	isZero  bool    // says that it is the native zero bucket, which has no index
 	classic float64 // the lowest le that counts them
 }
 
@@ -109,8 +109,8 @@ func bucketsOfSlots(t *testing.T, u metric.Unit) []bucket {
 	return buckets
 }
 
-// TestSlots runs the kernel half on values around the bounds of every bucket
-// and looks where a scraper finds them.
+// TestSlots runs the histogram in the kernel on values around the bounds of every bucket. Then it
+// checks where a scraper finds them.
 func TestSlots(t *testing.T) {
 	for _, u := range units {
 		t.Run(u.String(), func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestSlots(t *testing.T) {
 				check(random.Uint64() >> random.UintN(64))
 			}
 			for slot, ok := range seen {
-				if !ok && slot > 1+8*7 { // below 2^7 ns some hold no integer
+				if !ok && slot > 1+8*7 { // some slots below 2^7 ns hold no integer
 					t.Errorf("no value fell into slot %d, bucket %d", slot, buckets[slot].native)
 				}
 			}

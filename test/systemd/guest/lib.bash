@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# What the tests in the guest are written with.
+# The functions that the tests in the guest share.
 
 passed=0 failed=()
 
-# check NAME COMMAND... runs the command, which says by its status whether the
-# check passes. What it prints is shown if it does not.
+# check NAME COMMAND... runs the command. The check passes if the command succeeds.
+# Otherwise check prints the command's output.
 check() {
 	local name=$1 output
 	shift
@@ -30,17 +30,18 @@ within() {
 	done
 }
 
+# not COMMAND... succeeds if the command fails.
 not() { ! "$@"; }
 
-# is WANT COMMAND... compares what the command prints.
+# is WANT COMMAND... succeeds if the command prints WANT.
 is() {
 	local got
 	got=$("${@:2}")
 	[[ $got == "$1" ]] || { echo "${*:2}: $got, want $1" && return 1; }
 }
 
-# property UNIT NAME prints what systemd says of a unit; properties, on one line,
-# several, in systemd's order.
+# property UNIT NAME prints a property of a unit. properties UNIT NAME... prints
+# several on one line, in systemd's order.
 property() { systemctl show --value -p "$2" "$1"; }
 properties() {
 	local unit=$1
@@ -48,18 +49,20 @@ properties() {
 	systemctl show --value "${@/#/--property=}" "$unit" | paste -sd' '
 }
 
+# active UNIT... prints the states of units on one line.
 active() { systemctl is-active "$@" | paste -sd' '; }
 
+# pid_of UNIT prints the id of a unit's main process.
 pid_of() { property "$1" MainPID; }
 
-# scrape PORT prints the metrics.
+# scrape PORT prints the metrics that a port serves.
 scrape() { curl -sS --fail --max-time 60 "http://127.0.0.1:$1/metrics"; }
 
-# scraped PORT TEXT prints the lines of the metrics that have the text.
+# scraped PORT TEXT prints the lines of the metrics that contain the text.
 scraped() { scrape "$1" | grep -F -- "$2"; }
 
-# serves PORT COLLECTOR... scrapes once: exactly these collectors must be there
-# and work.
+# serves PORT COLLECTOR... scrapes once, and succeeds if the port serves exactly
+# these collectors and all of them work.
 serves() {
 	local port=$1 want got metrics
 	shift
@@ -69,7 +72,8 @@ serves() {
 	[[ $got == "$want" ]] || { printf '%s\n' "port $port:" "$got" && grep '^kernscope_collector_info' <<<"$metrics" && return 1; }
 }
 
-# humble PID: the process has no user's and no system's rights any more.
+# humble PID succeeds if the process is not root's, has no capabilities, cannot gain
+# privileges and has a seccomp filter.
 humble() {
 	local key value wrong=0
 	while IFS=$':\t' read -r key value; do
@@ -83,15 +87,16 @@ humble() {
 	return $wrong
 }
 
-# programs prints the names of kernscope's programs in the kernel: the prefix is
-# that of a collector.
+# programs prints the names of kernscope's programs in the kernel. Their prefix is
+# the name of a collector.
 programs() {
 	local prefix
 	prefix=$(collectors | tr -d - | paste -sd'|')
 	bpftool prog show | grep -oE "name ($prefix)_[a-z_0-9]*" || true
 }
 
-# journal UNIT prints what a unit logged.
+# journal UNIT prints what a unit has logged.
 journal() { journalctl -q --no-pager -o cat -u "$1"; }
 
+# logged UNIT TEXT prints the logged lines that contain the text.
 logged() { journal "$1" | grep -F -- "$2"; }

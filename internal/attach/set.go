@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package attach
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/kernscope/kernscope/collector"
+)
+
+// Set is what is attached of a collector, until it is closed.
+type Set struct {
+	// Hooks are those that are observed, Absent the optional ones that have no
+	// place on this machine.
+	Hooks, Absent []HookState
+
+	spec     collector.Spec
+	maps     *Maps
+	programs map[string]*ebpf.Program
+	links    map[string]attachment // by program
+	readers  []Opened
+	pins     pinning
+	sizes    map[string]int  // of variables that can be set, in bytes
+	uses     map[string]bool // names of maps
+}
+
+// pinning is what is known of where a set is pinned, or would be.
+type pinning struct {
+	identity string
+	load     uint64 // of the module that the programs are attached to
+	// adopted means that an earlier process attached the set.
+	adopted bool
+}
+
+// Opened is a source that is in use.
+type Opened struct {
+	Source *collector.Source
+	Reader collector.Reader
+}
+
+// Attach makes the plan true: it loads all programs, then attaches them in the
+// order of the hooks. A way that fails is given up for the next. Maps that are
+// there already go on. If there is a problem nothing is left attached; the
+// maps stay as they are.
+func (p *Plan) Attach(ctx context.Context, m *Maps) (*Set, *Problem) {
+	s := p.newSet(m)
+	problem := s.build(ctx, p)
+	s.Hooks, s.Absent = p.States()
+	if problem != nil {
+		p.Close()
+		s.Close()
+		return s, problem
+	}
+	s.takeReaders(p)
+	return s, nil
+}
+
+func (p *Plan) newSet(m *Maps) *Set {
+	s := &Set{
+		spec: p.cfg.Spec, maps: m,
+		programs: make(map[string]*ebpf.Program),
+		links:    make(map[string]attachment),
+		pins:     pinning{identity: p.identity, load: p.cfg.Machine.Module(p.cfg.module()).Identity},
+		sizes:    make(map[string]int),
+		uses:     make(map[string]bool),
+	}
+	for _, name := range liveVariables(p.cfg.Spec) {
+		s.sizes[name] = int(p.obj.Variables[name].Size())
+	}
+	return s
+}
+
+// takeReaders takes the sources that the plan opened.
+func (s *Set) takeReaders(p *Plan) {
+	for _, c := range p.hooks {
+		if c.reader != nil {
+			s.readers = append(s.readers, Opened{c.hook.Ways[c.way].Source, c.reader})
+			c.reader = nil
+		}
+	}
+}
+
+func (s *Set) build(ctx context.Context, p *Plan) *Problem {
+	l, err := newLoader(p, s.maps)
+	if err != nil {
+		return Explain("loading", err)
+	}
+	for _, c := range p.hooks {
+		if problem := s.try(ctx, p, c, "loading", func() error { return l.load(s, c.state.Programs) }); problem != nil {
+			return problem
+		}
+	}
+	for _, c := range p.hooks {
+		problem := s.try(ctx, p, c, "attaching", func() error {
+			if s.programs[c.state.Programs[0]] == nil { // it fell through to another way
+				if err := l.load(s, c.state.Programs); err != nil {
+					return err
+				}
+			}
+			return s.attach(p.obj, c.state.Programs)
+		})
+		if problem != nil {
+			return problem
+		}
+	}
+	s.noteUse(p.obj)
+	l.tidy(s)
+	if err := s.maps.live(p.obj, liveVariables(s.spec)); err != nil {
+		return Explain("loading", err)
+	}
+	return nil
+}
+
+// try does something with the programs of a hook. If that fails the hook falls
+// through to its next way. The first failure is the problem if no way is left.
+func (s *Set) try(ctx context.Context, p *Plan, c *choice, doing string, do func() error) *Problem {
+	var first *Problem
+	for c.state.Attach != "" && len(c.state.Programs) > 0 {
+		err := do()
+		if err == nil {
+			return nil
+		}
+		s.discard(c.state.Programs)
+		problem := Explain(doing+" "+c.state.Attach, err)
+		if first == nil {
+			first = problem
+		}
+		c.reject(Rejection{Program: c.state.Programs[0], Attach: c.state.Attach, Reason: problem.Reason}, problem.Remedy)
+		c.way++
+		if nothing := p.settle(ctx, c); nothing != nil {
+			first.Reason, first.Hook, first.Option = c.state.reasons(), nothing.Hook, nothing.Option
+			return first
+		}
+	}
+	return nil
+}
+
+func (s *Set) attach(obj *ebpf.CollectionSpec, programs []string) error {
+	for _, name := range programs {
+		spec := obj.Programs[name]
+		k, err := kindOf(spec)
+		if err != nil {
+			return err
+		}
+		a, err := k.attach(spec, s.programs[name])
+		if err != nil {
+			return err
+		}
+		s.links[name] = a
+	}
+	return nil
+}
+
+// discard lets go of programs.
+func (s *Set) discard(programs []string) {
+	for _, name := range programs {
+		if a := s.links[name]; a != nil {
+			a.Close()
+			delete(s.links, name)
+		}
+		if prog := s.programs[name]; prog != nil {
+			prog.Close()
+			delete(s.programs, name)
+		}
+	}
+}
+
+// Close detaches what is not pinned and lets go of programs and sources. The
+// maps stay.
+func (s *Set) Close() {
+	for _, a := range s.links {
+		a.Close()
+	}
+	for _, prog := range s.programs {
+		prog.Close()
+	}
+	for _, r := range s.readers {
+		r.Reader.Close()
+	}
+	clear(s.links)
+	clear(s.programs)
+	s.readers = nil
+}
+
+// noteUse notes which maps the programs use.
+func (s *Set) noteUse(obj *ebpf.CollectionSpec) {
+	for name := range s.programs {
+		uses(obj.Programs[name], s.uses)
+	}
+}
+
+// Uses reports whether a program that is attached uses the map.
+func (s *Set) Uses(name string) bool { return s.uses[name] }
+
+// Program returns a program that is loaded.
+func (s *Set) Program(name string) *ebpf.Program { return s.programs[name] }
+
+// Sources returns the sources that are in use.
+func (s *Set) Sources() []Opened { return s.readers }
+
+// Follow attaches to CPUs that have come on, where that is not done by the
+// kernel, and lets go of those that are off.
+func (s *Set) Follow() error {
+	var errs error
+	for _, a := range s.links {
+		if events, ok := a.(*everyCPU); ok {
+			errs = errors.Join(errs, events.follow())
+		}
+	}
+	return errs
+}
+
+// SetOption sets the variables of a live option while programs run.
+func (s *Set) SetOption(option string, value collector.Value) error {
+	for _, v := range s.spec.Variables {
+		if v.Option != option {
+			continue
+		}
+		bytes, err := raw(value, s.sizes[v.Name])
+		if err == nil {
+			err = s.maps.set(v.Name, bytes)
+		}
+		if err != nil {
+			return fmt.Errorf("setting variable %s: %w", v.Name, err)
+		}
+	}
+	return nil
+}
+
+// liveVariables are the variables of live options.
+func liveVariables(spec collector.Spec) []string {
+	var names []string
+	for _, v := range spec.Variables {
+		for _, o := range spec.Options {
+			if o.Live && v.Option == o.Name {
+				names = append(names, v.Name)
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/kernscope/kernscope/internal/attach"
+	"github.com/kernscope/kernscope/internal/metric"
+)
+
+// reading is what one look at a collector yields.
+type reading struct {
+	families []metric.Family
+	entries  map[string]int    // of each map that was read
+	lost     map[string]uint64 // what overflow rows hold, by reason
+	losses   []lost            // what the object counts as lost
+	self     selfMetrics
+	took     time.Duration
+}
+
+// read yields the collector's families and those about it. Every map and
+// source is read once.
+func (u *unit) read() *reading {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	out, _ := u.look()
+	return out
+}
+
+// look reads the collector, which is locked.
+func (u *unit) look() (*reading, error) {
+	out := &reading{entries: make(map[string]int), lost: make(map[string]uint64)}
+	if u.session == nil {
+		out.self.addState(u.status.get())
+		return out, nil
+	}
+	begin := time.Now()
+	err := attach.Safely(func() error {
+		return u.session.read(context.Background(), u, out)
+	})
+	out.took = time.Since(begin)
+	switch {
+	case err == nil:
+		u.status.read(nil)
+	case u.lose(err):
+		out.families = nil
+	default:
+		u.status.read(attach.Explain("reading", err))
+	}
+	out.self.addState(u.status.get())
+	if u.session != nil {
+		out.self.add(u, out)
+	}
+	return out, err
+}
+
+// overdue is what a collector serves whose reading does not end.
+func (u *unit) overdue() *reading {
+	u.status.read(&attach.Problem{
+		Reason: fmt.Sprintf("reading has not ended after %v", readDeadline),
+		Remedy: "see in the kernel's log whether something hangs; the collector goes on when its reading ends",
+	})
+	out := new(reading)
+	out.self.addState(u.status.get())
+	return out
+}
+
+// permitted says whether the kernel still lets the collector's maps be read.
+func (u *unit) permitted() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.session == nil {
+		return nil
+	}
+	return u.session.permitted()
+}

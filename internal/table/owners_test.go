@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package table
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+
+	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
+)
+
+// tenants are owners of a test: the first byte of a field says which.
+type tenants struct {
+	gone map[byte]bool
+	// leaving is what they still do after the rows were read.
+	leaving func()
+}
+
+func (o *tenants) Look(raw map[string]bool) map[string]bool {
+	o.leaving()
+	gone := make(map[string]bool)
+	for r := range raw {
+		gone[r] = o.gone[r[0]]
+	}
+	return gone
+}
+
+func (o *tenants) Label(name, raw string) string { return fmt.Sprintf("%s %d", name, raw[0]) }
+
+// tenancy is a table whose key is {u32 name; enum side; u32 owner}.
+type tenancy struct{ *Table }
+
+func newTenancy(t *testing.T, size uint32, owners label.Owners) *tenancy {
+	t.Helper()
+	needMaps(t)
+	number := &btf.Int{Name: "u32", Size: 4}
+	side := &btf.Enum{Name: "side", Size: 4, Values: []btf.EnumValue{{Name: "SIDE_LEFT", Value: 0}, {Name: "SIDE_RIGHT", Value: 1}}}
+	def := &ebpf.MapSpec{
+		Type: ebpf.PerCPUHash, KeySize: 12, ValueSize: 8, MaxEntries: size,
+		Key: &btf.Struct{Name: "key", Size: 12, Members: []btf.Member{
+			{Name: "name", Type: number},
+			{Name: "side", Type: side, Offset: 32},
+			{Name: "owner", Type: number, Offset: 64},
+		}},
+		Value: &btf.Int{Name: "u64", Size: 8},
+	}
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: def.Type, KeySize: def.KeySize, ValueSize: def.ValueSize, MaxEntries: size, Flags: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { m.Close() })
+	spec := collector.Table{
+		Map: "rows", Overflow: &collector.Overflow{Each: "side", Loss: "map_full"},
+		Owners: &collector.Owners{Field: "owner", As: func() label.Owners { return owners }},
+		Labels: []collector.Label{
+			{Name: "name", Field: "name", As: label.Number},
+			{Name: "side", Field: "side"},
+			{Name: "owner", Field: "owner"},
+		},
+	}
+	if err := Reserve(spec, def, m); err != nil {
+		t.Fatal(err)
+	}
+	table, err := Open(spec, def, m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(table.Close)
+	return &tenancy{table}
+}
+
+// add counts as a program does: on all CPUs, or not at all if there is no room.
+func (h *tenancy) add(name, side, owner uint32, n uint64) error {
+	return h.set(name, side, owner, n, ebpf.UpdateNoExist)
+}
+
+func (h *tenancy) set(name, side, owner uint32, n uint64, how ebpf.MapUpdateFlags) error {
+	var key []byte
+	for _, v := range []uint32{name, side, owner} {
+		key = binary.NativeEndian.AppendUint32(key, v)
+	}
+	return h.raw.m.Update(key, slices.Repeat([]uint64{n}, h.raw.cpus), how)
+}
+
+// read is what is served, by labels, with the CPUs' equal copies as one.
+func (h *tenancy) read(t *testing.T) map[string]uint64 {
+	t.Helper()
+	read, err := h.Table.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(map[string]uint64)
+	for _, r := range read.Rows {
+		served[fmt.Sprint(r.Labels)] += r.Words[0]
+	}
+	cpus := uint64(h.raw.cpus)
+	for labels, n := range served {
+		if n%cpus != 0 {
+			t.Errorf("%s is %d on %d CPUs", labels, n, cpus)
+		}
+		served[labels] = n / cpus
+	}
+	return served
+}
+
+func expectServed(t *testing.T, got, want map[string]uint64) {
+	t.Helper()
+	for labels := range got {
+		if got[labels] != want[labels] {
+			t.Errorf("%s is %d, want %d", labels, got[labels], want[labels])
+		}
+	}
+	for labels := range want {
+		if _, ok := got[labels]; !ok {
+			t.Errorf("%s is missing, want %d", labels, want[labels])
+		}
+	}
+}
+
+// TestOwnersGo says that what the rows of the gone counted is read in the same
+// moment as these vanish, under their names, again and again, and that it
+// includes what they counted last.
+func TestOwnersGo(t *testing.T) {
+	owners := &tenants{gone: make(map[byte]bool), leaving: func() {}}
+	h := newTenancy(t, 64, owners)
+	for _, r := range [][4]uint32{{7, 0, 1, 10}, {7, 1, 1, 20}, {7, 0, 2, 300}, {8, 0, 2, 4000}, {7, 0, 3, 50000}} {
+		if err := h.add(r[0], r[1], r[2], uint64(r[3])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	live := map[string]uint64{
+		"[7 left owner 1]": 10, "[7 right owner 1]": 20,
+		"[7 left owner 2]": 300, "[8 left owner 2]": 4000, "[7 left owner 3]": 50000,
+	}
+	expectServed(t, h.read(t), live)
+	owners.gone[1] = true
+	want := map[string]uint64{
+		"[7 left gone]": 10, "[7 right gone]": 20,
+		"[7 left owner 2]": 300, "[8 left owner 2]": 4000, "[7 left owner 3]": 50000,
+	}
+	expectServed(t, h.read(t), want)
+	expectServed(t, h.read(t), want)
+	owners.gone[2] = true
+	owners.leaving = func() {
+		owners.leaving = func() {}
+		if err := h.set(7, 0, 2, 305, ebpf.UpdateExist); err != nil {
+			t.Error(err)
+		}
+	}
+	want = map[string]uint64{"[7 left gone]": 315, "[7 right gone]": 20, "[8 left gone]": 4000, "[7 left owner 3]": 50000}
+	expectServed(t, h.read(t), want)
+	rows, err := h.raw.rows()
+	// Those of the gone, the one that lives, and the four reserved.
+	if err != nil || len(rows) != 3+1+4 {
+		t.Errorf("%d rows: %v", len(rows), err)
+	}
+}
+
+// TestOwnersGoFromAFullMap says that the gone leave half of the map to the
+// living, and that nothing is lost when their names find no room.
+func TestOwnersGoFromAFullMap(t *testing.T) {
+	const size = 32
+	owners := &tenants{gone: make(map[byte]bool), leaving: func() {}}
+	h := newTenancy(t, size, owners)
+	var made, named, last uint64
+	name := uint32(1)
+	for owner := uint32(1); owner <= 5; owner++ {
+		for {
+			if err := h.add(name, name%2, owner, uint64(name)); err != nil {
+				break // full
+			}
+			made += uint64(name)
+			name++
+		}
+		owners.gone[byte(owner)] = true
+		named = 0
+		served := h.read(t)
+		sum, rest := uint64(0), uint64(0)
+		for labels, n := range served {
+			sum += n
+			switch labels {
+			case "[other left gone]", "[other right gone]":
+				rest += n
+			default:
+				named++
+			}
+		}
+		if sum != made {
+			t.Errorf("%d are served of %d", sum, made)
+		}
+		// Two of the sixteen are for the rest.
+		if named != size/2-2 {
+			t.Errorf("%d names of the gone have rows of %d", named, size)
+		}
+		if rest < last || rest == 0 {
+			t.Errorf("the rest is %d after %d", rest, last)
+		}
+		last = rest
+	}
+	if name < 5*size/2 {
+		t.Errorf("only %d rows in all: the gone leave no room", name)
+	}
+}
+
+// What did not fit is lost; what the gone left behind had fitted.
+func TestOthersAreLostAndTheGoneAreNot(t *testing.T) {
+	h := newTenancy(t, 64, &tenants{leaving: func() {}})
+	const other, nobody = 0, 0xffffffff
+	for _, r := range []struct {
+		name, side, owner uint32
+		n                 uint64
+		how               ebpf.MapUpdateFlags
+	}{
+		{7, 1, 2, 1000, ebpf.UpdateNoExist},
+		{other, 0, 0, 3, ebpf.UpdateExist},
+		{other, 1, 0, 20, ebpf.UpdateExist},
+		{other, 1, nobody, 400, ebpf.UpdateExist},
+	} {
+		if err := h.set(r.name, r.side, r.owner, r.n, r.how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read, err := h.Table.Read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := uint64(23 * h.raw.cpus); read.Lost != want {
+		t.Errorf("%d are lost, want %d", read.Lost, want)
+	}
+}
