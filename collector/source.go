@@ -25,14 +25,17 @@ type Source struct {
 	Open func(ctx context.Context) (Reader, error)
 }
 
-// Reader reads a source. The engine makes one call at a time. It does not wait
-// for a call longer than the context lives: a reader that ignores the context
-// loses its metrics until the call returns, and harms no other collector.
+// Reader reads a source. The engine calls Read on one goroutine at a time, and
+// waits for it no longer than the context lives: a reader that ignores the
+// context loses its metrics until Read returns, and harms no other collector.
+// Both Open and Read run with the capabilities that the collector holds in
+// effect ([Need]); a goroutine that they start has none.
 type Reader interface {
 	// Read returns the samples of each metric, by its name. Durations are in
 	// nanoseconds.
 	Read(ctx context.Context) (map[string][]metric.Sample, error)
-	// Close lets go of what the reader holds.
+	// Close lets go of what the reader holds. If a Read hangs, Close is called
+	// meanwhile.
 	Close() error
 }
 

@@ -33,6 +33,10 @@ type Config struct {
 	Prepare func(name string, def *ebpf.MapSpec, m *ebpf.Map) error
 	// Pinned means that what is attached is to be pinned, or adopted.
 	Pinned bool
+	// Privileged, if set, runs f with the capabilities that attaching takes.
+	// Sources are opened within it, each on a goroutine of its own: what its
+	// caller raised is not in effect there.
+	Privileged func(f func() error) error
 }
 
 // Value returns what an option is set to.
@@ -69,7 +73,7 @@ type Problem struct {
 	Reason string
 	// Remedy is what the user can do; "" if nothing is known.
 	Remedy string
-	// Detail is the verifier's log, if that is the reason.
+	// Detail is the verifier's log or the stack of a panic, if that is the reason.
 	Detail string
 	// Unsupported means that this machine lacks something the collector needs.
 	// Otherwise it should work and does not.
@@ -140,6 +144,7 @@ func Explain(doing string, err error) *Problem {
 	reason := strings.ReplaceAll(fmt.Sprintf("%s: %v", doing, err), "\n", "; ") // joined errors
 	p := &Problem{Reason: reason}
 	var refused *ebpf.VerifierError
+	var panicked *panicError
 	switch {
 	case errors.As(err, &refused):
 		p.Reason = fmt.Sprintf("%s: the kernel's verifier refused the program: %v", doing, err)
@@ -148,6 +153,9 @@ func Explain(doing string, err error) *Problem {
 		if kernel.Lockdown() == "confidentiality" {
 			p.Remedy = "the kernel is locked down (lockdown=confidentiality) and lets no program copy kernel memory, as this one must: boot with lockdown=integrity"
 		}
+	case errors.As(err, &panicked):
+		p.Remedy = "report this with the stack, which --log.level=debug logs"
+		p.Detail = string(panicked.stack)
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		p.Denied = true
 		p.Remedy = "run as root, or grant CAP_BPF and CAP_PERFMON; if it was attached and a CPU has come on since, keep what is dropped: " +

@@ -24,7 +24,8 @@ const identityBytes = sha256.Size
 // Which way a hook took is no part of it: that depends on the machine.
 //
 // Left out is what differs from start to start and may: the time of the load,
-// and the size of tables that follows the machine's devices.
+// the size of tables that follows the machine's devices, and the variables of
+// options that can be set while programs run. Who adopts sets these.
 func (p *Plan) identify() (string, error) {
 	h := sha256.New()
 	if p.obj.Types != nil {
@@ -50,8 +51,9 @@ func (p *Plan) identify() (string, error) {
 	for _, v := range p.cfg.Spec.Variables {
 		facts[v.Name] = v.Fact
 	}
+	settable := optionVariables(p)
 	for _, name := range slices.Sorted(maps.Keys(p.obj.Variables)) {
-		if v := p.obj.Variables[name]; facts[name] != collector.LoadTime {
+		if v := p.obj.Variables[name]; facts[name] != collector.LoadTime && !slices.Contains(settable, name) {
 			fmt.Fprintln(h, "variable", name, v.SectionName, v.Offset, v.Value)
 		}
 	}

@@ -62,13 +62,8 @@ func (l *loader) load(s *Set, programs []string) error {
 		return err
 	}
 	l.fresh = append(l.fresh, fresh...)
-	for _, name := range fresh {
-		if l.prepare == nil {
-			break
-		}
-		if err := l.prepare(name, l.obj.Maps[name], l.maps.Get(name)); err != nil {
-			return err
-		}
+	if err := l.prepareAll(fresh); err != nil {
+		return err
 	}
 	opts := l.opts
 	opts.MapReplacements = make(map[string]*ebpf.Map)
@@ -83,6 +78,25 @@ func (l *loader) load(s *Set, programs []string) error {
 	maps.Copy(s.programs, coll.Programs)
 	clear(coll.Programs)
 	return nil
+}
+
+// prepareAll prepares new maps. If that fails they go: the next attempt would
+// take them for prepared.
+func (l *loader) prepareAll(names []string) (err error) {
+	if l.prepare == nil {
+		return nil
+	}
+	for _, name := range names {
+		if err = l.prepare(name, l.obj.Maps[name], l.maps.Get(name)); err != nil {
+			break
+		}
+	}
+	for _, name := range names {
+		if err != nil && !isSection(name) {
+			l.maps.drop(name)
+		}
+	}
+	return err
 }
 
 // tidy lets go of the maps that were created for programs that then failed.

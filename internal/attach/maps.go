@@ -3,6 +3,7 @@
 package attach
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -137,8 +138,12 @@ func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.C
 	return slices.Collect(maps.Keys(coll.Maps)), nil
 }
 
-// live prepares the named variables to be set while programs run.
+// live prepares the named variables, which are not constant, to be set while
+// programs run.
 func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
+	if len(names) == 0 {
+		return nil
+	}
 	part := &ebpf.CollectionSpec{
 		Maps:      make(map[string]*ebpf.MapSpec),
 		Variables: make(map[string]*ebpf.VariableSpec),
@@ -148,9 +153,6 @@ func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
 		v := obj.Variables[name]
 		part.Variables[name] = v
 		part.Maps[v.SectionName], present[v.SectionName] = obj.Maps[v.SectionName], m.byName[v.SectionName]
-	}
-	if len(names) == 0 {
-		return nil
 	}
 	coll, err := ebpf.NewCollectionWithOptions(part, ebpf.CollectionOptions{MapReplacements: present})
 	if err != nil {
@@ -165,10 +167,7 @@ func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
 func (m *Maps) set(name string, value any) error {
 	v := m.variables[name]
 	if v == nil {
-		return fmt.Errorf("variable %s is not in use", name)
-	}
-	if v.ReadOnly() {
-		return fmt.Errorf("variable %s is constant while programs run", name)
+		return errors.New("it is constant while programs run, or no program uses it")
 	}
 	return v.Set(value)
 }

@@ -190,7 +190,7 @@ func (p *Plan) open(ctx context.Context, c *choice, s *collector.Source) kernel.
 			return f
 		}
 	}
-	reader, err := openSource(ctx, s)
+	reader, err := p.cfg.openSource(ctx, s)
 	if err != nil {
 		c.waits = c.waits || errors.Is(err, fs.ErrNotExist)
 		return kernel.Finding{Answer: kernel.No, Reason: err.Error()}
@@ -201,7 +201,11 @@ func (p *Plan) open(ctx context.Context, c *choice, s *collector.Source) kernel.
 
 // openSource opens a source and does not wait for long. What opens later is
 // closed.
-func openSource(ctx context.Context, s *collector.Source) (collector.Reader, error) {
+func (c *Config) openSource(ctx context.Context, s *collector.Source) (collector.Reader, error) {
+	privileged := c.Privileged
+	if privileged == nil {
+		privileged = func(f func() error) error { return f() }
+	}
 	ctx, cancel := context.WithTimeout(ctx, sourceDeadline)
 	type opened struct {
 		reader collector.Reader
@@ -211,9 +215,11 @@ func openSource(ctx context.Context, s *collector.Source) (collector.Reader, err
 	go func() {
 		defer cancel()
 		var o opened
-		o.err = Safely(func() (err error) {
-			o.reader, err = s.Open(ctx)
-			return err
+		o.err = privileged(func() error {
+			return Safely(func() (err error) {
+				o.reader, err = s.Open(ctx)
+				return err
+			})
 		})
 		select {
 		case done <- o:

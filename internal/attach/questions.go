@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"runtime/debug"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
@@ -77,14 +76,4 @@ func moduleTypes(m *kernel.Machine, module *collector.Module) (*btf.Spec, error)
 		return nil, fmt.Errorf("types of %s %s: %w", module.Name, version, err)
 	}
 	return types, nil
-}
-
-// Safely runs f and returns its error, or one that has what f panicked with.
-func Safely(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f()
 }

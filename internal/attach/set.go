@@ -70,7 +70,7 @@ func (p *Plan) newSet(m *Maps) *Set {
 		sizes:    make(map[string]int),
 		uses:     make(map[string]bool),
 	}
-	for _, name := range liveVariables(p.cfg.Spec) {
+	for _, name := range optionVariables(p) {
 		s.sizes[name] = int(p.obj.Variables[name].Size())
 	}
 	return s
@@ -96,6 +96,9 @@ func (s *Set) build(ctx context.Context, p *Plan) *Problem {
 			return problem
 		}
 	}
+	if err := s.setVariables(p); err != nil {
+		return Explain("loading", err)
+	}
 	for _, c := range p.hooks {
 		problem := s.try(ctx, p, c, "attaching", func() error {
 			if s.programs[c.state.Programs[0]] == nil { // it fell through to another way
@@ -111,9 +114,6 @@ func (s *Set) build(ctx context.Context, p *Plan) *Problem {
 	}
 	s.noteUse(p.obj)
 	l.tidy(s)
-	if err := s.maps.live(p.obj, liveVariables(s.spec)); err != nil {
-		return Explain("loading", err)
-	}
 	return nil
 }
 
@@ -219,31 +219,58 @@ func (s *Set) Follow() error {
 	return errs
 }
 
+// setVariables gives the variables of options the plan's values. A constant has
+// its value since the load. Another is in a map, which outlives what is
+// attached, and has the value that it was last given.
+func (s *Set) setVariables(p *Plan) error {
+	if len(s.programs) == 0 {
+		return nil
+	}
+	if err := s.maps.live(p.obj, optionVariables(p)); err != nil {
+		return err
+	}
+	for _, v := range s.spec.Variables {
+		if _, settable := s.sizes[v.Name]; !settable {
+			continue
+		}
+		if err := s.setVariable(v.Name, p.cfg.Value(v.Option)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // SetOption sets the variables of a live option while programs run.
 func (s *Set) SetOption(option string, value collector.Value) error {
 	for _, v := range s.spec.Variables {
 		if v.Option != option {
 			continue
 		}
-		bytes, err := raw(value, s.sizes[v.Name])
-		if err == nil {
-			err = s.maps.set(v.Name, bytes)
-		}
-		if err != nil {
-			return fmt.Errorf("setting variable %s: %w", v.Name, err)
+		if err := s.setVariable(v.Name, value); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// liveVariables are the variables of live options.
-func liveVariables(spec collector.Spec) []string {
+func (s *Set) setVariable(name string, value collector.Value) error {
+	bytes, err := raw(value, s.sizes[name])
+	if err == nil {
+		err = s.maps.set(name, bytes)
+	}
+	if err != nil {
+		return fmt.Errorf("setting variable %s: %w", name, err)
+	}
+	return nil
+}
+
+// optionVariables returns the names of the variables of options that can be set
+// while programs run.
+func optionVariables(p *Plan) []string {
 	var names []string
-	for _, v := range spec.Variables {
-		for _, o := range spec.Options {
-			if o.Live && v.Option == o.Name {
-				names = append(names, v.Name)
-			}
+	for _, v := range p.cfg.Spec.Variables {
+		if v.Option != "" && !p.obj.Variables[v.Name].Constant() {
+			names = append(names, v.Name)
 		}
 	}
 	return names

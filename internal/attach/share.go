@@ -62,9 +62,16 @@ func (s *Share) Adopt(p *Plan, m *Maps) *Set {
 			return nil
 		}
 	}
+	chosen := make([]choice, len(p.hooks))
+	for i, c := range p.hooks {
+		chosen[i] = *c
+	}
 	if s.unadopted = set.adopt(p, dir); s.unadopted != nil {
 		set.Close()
 		m.Close()
+		for i, c := range p.hooks {
+			*c = chosen[i] // what is pinned decides nothing
+		}
 		return nil
 	}
 	set.noteUse(p.obj)
@@ -111,7 +118,7 @@ func (s *Set) adopt(p *Plan, dir string) error {
 			return fmt.Errorf("hook %s: %w", c.hook.Name, err)
 		}
 	}
-	return s.maps.live(p.obj, liveVariables(s.spec))
+	return s.setVariables(p)
 }
 
 // pinned takes the way whose programs are pinned.
@@ -121,10 +128,12 @@ func (c *choice) pinned(obj *ebpf.CollectionSpec, dir string) error {
 			continue
 		}
 		for ; c.way < i; c.way++ {
-			c.reject(Rejection{
-				Program: c.hook.Ways[c.way].Programs[0], Attach: way{c.hook.Ways[c.way]}.at(obj),
-				Reason: "it failed when an earlier process attached the collector",
-			}, "")
+			passed := way{c.hook.Ways[c.way]}
+			r := Rejection{Attach: passed.at(obj), Reason: "it failed when an earlier process attached the collector"}
+			if passed.Source == nil {
+				r.Program = passed.Programs[0]
+			}
+			c.reject(r, "")
 		}
 		c.way, c.state.Programs, c.state.Attach = i, w.Programs, way{w}.at(obj)
 		return nil

@@ -47,14 +47,6 @@ func (u *unit) begin(ctx context.Context) State {
 	return state
 }
 
-// privileged runs f with the capabilities that attaching takes.
-func (u *unit) privileged(f func() error) error {
-	if u.env.Privileged == nil {
-		return f()
-	}
-	return u.env.Privileged(capabilities(u.spec), f)
-}
-
 // build attaches the collector. An option that does not work here is left out:
 // it never takes what the collector does without it along.
 func (u *unit) build(ctx context.Context) State {
@@ -98,6 +90,7 @@ func (u *unit) build(ctx context.Context) State {
 func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*attach.Plan, *attach.Problem) {
 	cfg := attach.Config{
 		Spec: u.spec, Values: values, Unit: u.env.Layout.Unit(), Machine: u.env.Machine, Pinned: u.share != nil,
+		Privileged: u.privileged,
 		Prepare: func(name string, def *ebpf.MapSpec, m *ebpf.Map) error {
 			return table.Reserve(u.spec.Table(name), def, m)
 		},

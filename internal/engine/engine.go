@@ -108,7 +108,7 @@ const closePatience = 300 * time.Millisecond
 func (e *Engine) Close() {
 	e.stop()
 	e.witness.Close()
-	closed := make(chan struct{})
+	closed := make(chan struct{}, len(e.units))
 	for _, u := range e.units {
 		go func() {
 			u.close()

@@ -5,7 +5,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"io/fs"
 	"slices"
 	"time"
 
@@ -22,22 +21,47 @@ func (u *unit) follow(ctx context.Context) {
 	switch {
 	case u.spec.Module != nil:
 		go u.followModule(ctx)
-	case u.hasSource():
+	case u.mayWaitForFile():
 		u.mu.Lock()
 		defer u.mu.Unlock()
-		u.await = func() { go u.followFile(ctx) }
+		u.file.follow = func() { go u.followFile(ctx) }
 		if u.status.get().Status == Waiting {
-			u.await()
+			u.file.wait()
 		}
 	}
 }
 
-// hasSource reports whether the collector waits where a source is not there.
-func (u *unit) hasSource() bool {
+// file is the following of a file that a collector waits for. It costs nothing
+// while the collector does not wait.
+type file struct {
+	follow func() // begins it; nil before that is wanted
+	busy   bool
+}
+
+// wait begins to follow the file, unless that is under way.
+func (f *file) wait() {
+	if f.follow != nil && !f.busy {
+		f.busy = true
+		f.follow()
+	}
+}
+
+// mayWaitForFile reports whether the collector waits where a source is not
+// there: a hook that it cannot do without has no other way.
+func (u *unit) mayWaitForFile() bool {
 	return slices.ContainsFunc(u.spec.Hooks, func(h collector.Hook) bool {
 		only := !slices.ContainsFunc(h.Ways, func(w collector.Way) bool { return w.Source == nil })
 		return only && !h.Optional
 	})
+}
+
+// settle sets the state in which the collector was started or began to wait,
+// and follows the file that it waits for.
+func (u *unit) settle(state State) {
+	u.status.settle(state)
+	if state.Status == Waiting {
+		u.file.wait()
+	}
 }
 
 func (u *unit) followModule(ctx context.Context) {
@@ -66,8 +90,14 @@ func (u *unit) moved(ctx context.Context, now kernel.Module) {
 	state := u.begin(ctx)
 	// A module that goes and comes shows as coming in between.
 	if before := u.status.get(); state.Status != Waiting || before.Status != Waiting {
-		u.status.settle(state)
+		u.settle(state)
 	}
+	u.follows()
+}
+
+// follows renews the pins of a collector that was attached as it followed
+// something, and frees what that took.
+func (u *unit) follows() {
 	if err := u.renewPins(); err != nil {
 		u.status.logger.Warn("Pins could not be renewed", "err", err)
 	}
@@ -94,26 +124,26 @@ func (u *unit) followFile(ctx context.Context) {
 func (u *unit) retry(ctx context.Context) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.status.get().Status != Waiting || ctx.Err() != nil {
+	u.file.busy = u.status.get().Status == Waiting && ctx.Err() == nil
+	if !u.file.busy {
 		return false
 	}
-	state := u.begin(ctx)
-	if state.Status != Waiting {
-		u.status.settle(state)
-		u.env.shed()
+	if state := u.begin(ctx); state.Status != Waiting {
+		u.file.busy = false
+		u.settle(state)
+		u.follows()
 	}
-	return state.Status == Waiting
+	return u.file.busy
 }
 
-// lose ends the session of a collector whose source is not there any more.
+// lose ends the session of a collector whose source is not there any more, and
+// reports whether that is so.
 func (u *unit) lose(err error) bool {
-	if !errors.Is(err, fs.ErrNotExist) || !u.hasSource() {
+	var gone goneError
+	if !errors.As(err, &gone) || !u.mayWaitForFile() {
 		return false
 	}
 	u.end()
-	u.status.settle(State{Status: Waiting, Reason: err.Error()})
-	if u.await != nil {
-		u.await()
-	}
+	u.settle(State{Status: Waiting, Reason: gone.Error()})
 	return true
 }

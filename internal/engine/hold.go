@@ -9,6 +9,30 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
+// privileged runs f with the capabilities that attaching takes.
+func (u *unit) privileged(f func() error) error {
+	return u.env.raise(capabilities(u.spec), f)
+}
+
+// privilegedRead runs f with the capabilities that every read takes.
+func (u *unit) privilegedRead(f func() error) error {
+	var names []string
+	for _, n := range u.spec.Needs {
+		if n.Held {
+			names = append(names, n.Capabilities...)
+		}
+	}
+	return u.env.raise(names, f)
+}
+
+// raise runs f with the capabilities in effect.
+func (e *environment) raise(names []string, f func() error) error {
+	if e.Privileged == nil || len(names) == 0 {
+		return f()
+	}
+	return e.Privileged(names, f)
+}
+
 // capabilities returns those that attaching a collector takes.
 func capabilities(spec collector.Spec) []string {
 	names := []string{"CAP_BPF", "CAP_PERFMON"}

@@ -81,7 +81,7 @@ func (s *session) watchRatios(u *unit) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
-	read, err := u.look()
+	read, err := s.look(u.maps.Created())
 	for _, r := range s.ratios {
 		r.end(read, err)
 		if u.env.Window == 0 {

@@ -32,16 +32,12 @@ func (u *unit) read() *reading {
 
 // look reads the collector, which is locked.
 func (u *unit) look() (*reading, error) {
-	out := &reading{entries: make(map[string]int), lost: make(map[string]uint64)}
 	if u.session == nil {
+		out := new(reading)
 		out.self.addState(u.status.get())
 		return out, nil
 	}
-	begin := time.Now()
-	err := attach.Safely(func() error {
-		return u.session.read(context.Background(), u, out)
-	})
-	out.took = time.Since(begin)
+	out, err := u.session.look(u.maps.Created())
 	switch {
 	case err == nil:
 		u.status.read(nil)
@@ -57,7 +53,16 @@ func (u *unit) look() (*reading, error) {
 	return out, err
 }
 
-// overdue is what a collector serves whose reading does not end.
+// look reads the maps and sources, and leaves the collector's state as it is.
+func (s *session) look(created time.Time) (*reading, error) {
+	out := &reading{entries: make(map[string]int), lost: make(map[string]uint64)}
+	begin := time.Now()
+	err := attach.Safely(func() error { return s.read(context.Background(), created, out) })
+	out.took = time.Since(begin)
+	return out, err
+}
+
+// overdue returns what a collector serves whose reading does not end.
 func (u *unit) overdue() *reading {
 	u.status.read(&attach.Problem{
 		Reason: fmt.Sprintf("reading has not ended after %v", readDeadline),

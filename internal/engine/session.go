@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -66,7 +67,7 @@ type builder struct {
 func (b *builder) build() error {
 	s, u := b.session, b.unit
 	for _, opened := range s.set.Sources() {
-		src, err := newSource(opened, u.spec.Metrics, u.env.Layout)
+		src, err := newSource(opened, u)
 		if err != nil {
 			return err
 		}
@@ -157,7 +158,7 @@ func (b *builder) table(name string) (*table.Table, error) {
 
 // read adds to a reading what the tables and sources have. A table or source
 // that cannot be read leaves out its metrics.
-func (s *session) read(ctx context.Context, u *unit, out *reading) error {
+func (s *session) read(ctx context.Context, created time.Time, out *reading) error {
 	err := s.set.Follow()
 	rows := make(map[string][]table.Row)
 	for name, t := range s.tables {
@@ -177,7 +178,6 @@ func (s *session) read(ctx context.Context, u *unit, out *reading) error {
 	if out.losses, failed = s.losses.read(); failed != nil {
 		err = errors.Join(err, failed)
 	}
-	created := u.maps.Created()
 	at := make(map[string]int)
 	several := make(map[int]bool) // families whose samples may have equal labels
 	for _, c := range s.columns {

@@ -53,7 +53,7 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 		u.end()
 		state = u.begin(ctx)
 	}
-	u.status.settle(state)
+	u.settle(state)
 	err := u.renewPins()
 	if refused != "" {
 		err = errors.Join(fmt.Errorf("setting %s of %s to %v: %s", name, u.spec.Name, value, refused), err)

@@ -4,7 +4,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -19,20 +21,29 @@ const sourceDeadline = time.Second
 // source is a source of the kernel's own counts that is in use.
 type source struct {
 	opened   attach.Opened
-	families []metric.Family // of the source's metrics, without samples
-	divisors []float64       // of values, by family
-	answer   chan answer     // of the call under way; nil if there is none
+	raised   func(f func() error) error // runs f with the capabilities that a read takes
+	families []metric.Family            // of the source's metrics, without samples
+	divisors []float64                  // of values, by family
+	answer   chan answer                // of the call under way; nil if there is none
 	begun    time.Time
 }
+
+// goneError says that a source is not there any more. Other things that are
+// missing look the same to errors.Is, such as a row of a map or a CPU's folder.
+type goneError struct{ error }
+
+// Unwrap returns the error of reading the source.
+func (e goneError) Unwrap() error { return e.error }
 
 type answer struct {
 	samples map[string][]metric.Sample
 	err     error
 }
 
-// newSource finds the metrics that the source serves among those of the spec.
-func newSource(opened attach.Opened, metrics []collector.Metric, layout *metric.Layout) (*source, error) {
-	src := &source{opened: opened}
+// newSource returns the source with the families of the metrics that it serves.
+func newSource(opened attach.Opened, u *unit) (*source, error) {
+	metrics, layout := u.spec.Metrics, u.env.Layout
+	src := &source{opened: opened, raised: u.privilegedRead}
 	for _, name := range opened.Source.Metrics {
 		at := slices.IndexFunc(metrics, func(m collector.Metric) bool { return m.Name == name })
 		if at < 0 {
@@ -51,9 +62,9 @@ func newSource(opened attach.Opened, metrics []collector.Metric, layout *metric.
 	return src, nil
 }
 
-// read yields the source's families. When they began to count is not known. A
-// call that hangs is the only one until it returns; it costs nothing but its
-// metrics.
+// read returns the source's families. They have no time of creation, as it is
+// not known when the kernel began to count. A call that hangs is the only one
+// until it returns, and costs nothing but its metrics.
 func (s *source) read(ctx context.Context) ([]metric.Family, error) {
 	if s.answer == nil {
 		s.call(ctx)
@@ -68,7 +79,11 @@ func (s *source) read(ctx context.Context) ([]metric.Family, error) {
 	}
 	s.answer = nil
 	if a.err != nil {
-		return nil, fmt.Errorf("reading %s: %w", s.opened.Source.From, a.err)
+		err := fmt.Errorf("reading %s: %w", s.opened.Source.From, a.err)
+		if errors.Is(a.err, fs.ErrNotExist) {
+			return nil, goneError{err}
+		}
+		return nil, err
 	}
 	families := slices.Clone(s.families)
 	for i, name := range s.opened.Source.Metrics {
@@ -92,9 +107,11 @@ func (s *source) call(ctx context.Context) {
 	go func() {
 		defer cancel()
 		var a answer
-		a.err = attach.Safely(func() (err error) {
-			a.samples, err = s.opened.Reader.Read(ctx)
-			return err
+		a.err = s.raised(func() error {
+			return attach.Safely(func() (err error) {
+				a.samples, err = s.opened.Reader.Read(ctx)
+				return err
+			})
 		})
 		answers <- a
 	}()

@@ -28,7 +28,11 @@ func TestSource(t *testing.T) {
 			"lat":    {{Hist: &metric.Hist{Sum: 9}}},
 		}, fail
 	})
-	s, err := newSource(attach.Opened{Source: spec, Reader: read}, metrics, metric.NewLayout(metric.Seconds))
+	u := &unit{
+		spec: collector.Spec{Metrics: metrics},
+		env:  &environment{Config: Config{Layout: metric.NewLayout(metric.Seconds)}},
+	}
+	s, err := newSource(attach.Opened{Source: spec, Reader: read}, u)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +53,7 @@ func TestSource(t *testing.T) {
 		t.Errorf("%v, error %v", families, err)
 	}
 	spec.Metrics = append(spec.Metrics, "forgotten")
-	if _, err := newSource(attach.Opened{Source: spec, Reader: read}, metrics, metric.NewLayout(metric.Seconds)); err == nil || !strings.Contains(err.Error(), "forgotten") {
+	if _, err := newSource(attach.Opened{Source: spec, Reader: read}, u); err == nil || !strings.Contains(err.Error(), "forgotten") {
 		t.Errorf("error %v, want one that names the metric", err)
 	}
 }

@@ -89,18 +89,21 @@ func (s *status) settle(state State) {
 		s.logger.Info("Stopped")
 	default:
 		s.logger.Warn("Collector does not run", "status", state.Status, "reason", state.Reason, "remedy", state.Remedy)
-		if state.Detail != "" {
-			s.logger.Debug("The verifier's log", "log", state.Detail)
-		}
+		s.logDetail(state.Detail)
 	}
 }
 
 // read notes how a reading of a running collector ended: nil is well. Only the
-// first of several failures is logged, and the reading that works again.
+// first of several failures is logged, and the reading that works again. A
+// collector that waits or is stopped stays so: what did not end in time is not
+// its reading.
 func (s *status) read(problem *attach.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.state.Status
+	if before != Running && before != Failed {
+		return
+	}
 	if problem == nil {
 		s.state.Status, s.state.Reason, s.state.Remedy = Running, "", ""
 		if before == Failed {
@@ -111,6 +114,14 @@ func (s *status) read(problem *attach.Problem) {
 	s.state.Status, s.state.Reason, s.state.Remedy = Failed, problem.Reason, problem.Remedy
 	if before == Running {
 		s.logger.Warn("Reading fails", "reason", problem.Reason, "remedy", problem.Remedy)
+		s.logDetail(problem.Detail)
+	}
+}
+
+// logDetail logs the verifier's log, or the stack of a panic.
+func (s *status) logDetail(detail string) {
+	if detail != "" {
+		s.logger.Debug("Detail", "text", detail)
 	}
 }
 

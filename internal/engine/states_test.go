@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -113,6 +114,15 @@ func TestSetOption(t *testing.T) {
 	set("nothing", 1, "no option")
 	call(23, time.Second)
 	expect(t, e, "after mistakes", 101+11+17+23, 1009+19)
+	if err := e.Stop("enginetest"); err != nil {
+		t.Fatal(err)
+	}
+	set("least", time.Duration(0), "")
+	if err := e.Start(t.Context(), "enginetest"); err != nil {
+		t.Fatal(err)
+	}
+	call(29, 0)
+	expect(t, e, "least 0 set while it was stopped", 101+11+17+23+29, 1009+19)
 }
 
 // TestWayThatFailsGivesWay has hooks whose best ways cannot be loaded or
@@ -183,6 +193,48 @@ func TestLastWayThatFails(t *testing.T) {
 	}
 }
 
+// TestReadingTakesWhatIsHeld opens and reads a source with capabilities raised
+// for that: what attaching raised is not in effect on the goroutine that opens.
+func TestReadingTakesWhatIsHeld(t *testing.T) {
+	var mu sync.Mutex
+	var did []string
+	note := func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		did = append(did, what)
+	}
+	spec := collector.Spec{
+		Name: "asks", Help: "x",
+		Needs: []collector.Need{
+			{Why: "x", Capabilities: []string{"CAP_NET_ADMIN"}, Held: true},
+			{Why: "x", Capabilities: []string{"CAP_SYSLOG"}},
+		},
+		Hooks: []collector.Hook{{Name: "source", Ways: []collector.Way{{Source: &collector.Source{
+			From: "nowhere",
+			Open: func(context.Context) (collector.Reader, error) {
+				note("open")
+				return collector.ReadFunc(func(context.Context) (map[string][]metric.Sample, error) {
+					note("read")
+					return nil, nil
+				}), nil
+			},
+		}}}}},
+	}
+	cfg := config(t, spec)
+	cfg.Privileged = func(names []string, f func() error) error {
+		note("+" + strings.Join(names, "+"))
+		defer note("-")
+		return f()
+	}
+	e := engine.New(cfg)
+	defer e.Close()
+	kerneltest.Read(t, e)
+	const all = "+CAP_BPF+CAP_PERFMON+CAP_NET_ADMIN+CAP_SYSLOG "
+	if got := strings.Join(did, " "); got != all+all+"open - - +CAP_NET_ADMIN read -" {
+		t.Errorf("it did %s", got)
+	}
+}
+
 // appears is a source that is there from time to time.
 type appears struct {
 	there  atomic.Bool
@@ -245,6 +297,17 @@ func TestCollectorWaitsForASource(t *testing.T) {
 			t.Errorf("closed %d times, opened %d times", n, i+1)
 		}
 	}
+	// Who looked for the file ends when the collector is stopped.
+	if err := e.Stop("waiter"); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(2 * time.Second) // longer than the file is not looked for
+	if err := e.Start(t.Context(), "waiter"); err != nil {
+		t.Fatal(err)
+	}
+	is(engine.Waiting)
+	a.there.Store(true)
+	is(engine.Running)
 }
 
 // TestOptionThatDoesNotWork switches on what cannot be attached or loaded here:

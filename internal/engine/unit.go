@@ -26,7 +26,7 @@ type unit struct {
 	share   *attach.Share
 	session *session      // nil unless it is attached
 	seen    kernel.Module // the module as it was at the last start
-	await   func()        // follows what the collector waits for; nil before that is wanted
+	file    file          // that the collector waits for
 }
 
 func newUnit(spec collector.Spec, env *environment) *unit {
@@ -48,7 +48,7 @@ func (u *unit) start(ctx context.Context) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.session == nil {
-		u.status.settle(u.begin(ctx))
+		u.settle(u.begin(ctx))
 	}
 }
 
