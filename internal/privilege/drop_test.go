@@ -62,7 +62,7 @@ func TestDropKeepsWhatIsAskedFor(t *testing.T) {
 	two := mask(cap.KILL, cap.NET_BIND_SERVICE)
 	expectEverywhere(t, r, two, two)
 	if want := []string{"cap_kill", "cap_net_bind_service"}; !slices.Equal(r.After, want) {
-		t.Errorf("Effective() = %v, want %v", r.After, want)
+		t.Errorf("effective() = %v, want %v", r.After, want)
 	}
 	if len(r.Kept) != 2 || r.Kept[0] != (Kept{"cap_kill", "asked for"}) {
 		t.Errorf("Drop reports %v", r.Kept)
@@ -73,7 +73,7 @@ func TestDropWithoutRoot(t *testing.T) {
 	needBPF(t)
 	r := run(t, "drop all", nobody(cap.PERFMON, cap.BPF))
 	if want := []string{"cap_perfmon", "cap_bpf"}; !slices.Equal(r.Before, want) {
-		t.Errorf("Effective() = %v before, want %v", r.Before, want)
+		t.Errorf("effective() = %v before, want %v", r.Before, want)
 	}
 	// Nobody can shrink the bounding set without CAP_SETPCAP.
 	expectEverywhere(t, r, mask(), ownBounding(t))

@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package privilege names the capabilities of this process, gives them up, and
+// takes those that it holds back again for moments, on one thread.
+//
+// A user id of 0 stays 0: without capabilities, root is an ordinary user who
+// happens to own root's files, and can open those that their owner may open.
 package privilege
 
 import (

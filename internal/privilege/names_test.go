@@ -41,11 +41,3 @@ func TestParseNamesEveryMistake(t *testing.T) {
 		}
 	}
 }
-
-func TestMissing(t *testing.T) {
-	needBPF(t)
-	r := run(t, "missing", nobody(cap.SYS_ADMIN))
-	if want := []string{"CAP_SYSLOG", "cap_foo"}; !slices.Equal(r.After, want) {
-		t.Errorf("with cap_sys_admin alone, missing are %v, want %v", r.After, want)
-	}
-}
