@@ -89,7 +89,7 @@ const (
 	RowApplication Row = "Application"
 )
 
-// Rows are all rows, from the top.
+// Rows returns all rows, from the top.
 func Rows() []Row { return []Row{RowSystem, RowZFS, RowNetwork, RowApplication} }
 
 // Panel is one panel of the dashboard.

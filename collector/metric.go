@@ -19,8 +19,8 @@ type Table struct {
 	// Overflow, if set, reserves rows where programs count what finds the map
 	// full.
 	Overflow *Overflow
-	// Size, if set, is asked at load how many rows the map needs on this
-	// machine; else the definition in C says.
+	// Size, if set, returns how many rows the map needs on this machine. The
+	// engine calls it before each load. Without it, the definition in C says.
 	Size func() (uint32, error)
 	// Owners says whose the rows are, where owners come and go.
 	Owners *Owners
@@ -48,7 +48,7 @@ type Owners struct {
 	// Field is the member of the key that identifies the owner. No owner has
 	// all its bits set.
 	Field string
-	// As makes what knows the owners.
+	// As makes what knows which owners there are and what they are called.
 	As func() label.Owners
 }
 

@@ -121,8 +121,8 @@ const (
 	PageShift
 )
 
-// CommonVariables are set in every object that has them: the shared headers of
-// the kernel halves declare and use them.
+// CommonVariables returns the variables that the engine sets in every object that
+// has them: the shared headers of the kernel halves declare and use them.
 func CommonVariables() []Variable {
 	return []Variable{
 		{Name: "cfg_hist_bounds", Fact: HistogramBounds},

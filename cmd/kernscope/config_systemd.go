@@ -43,7 +43,7 @@ func addUnits(cmd *kingpin.CmdClause) printer {
 	}
 }
 
-// serviceFlags are what services must be told to run these collectors in this
+// serviceFlags returns what services must be told to run these collectors in this
 // unit: nothing, if that is what they do by default.
 func serviceFlags(specs []collector.Spec, unit metric.Unit) []string {
 	var flags []string

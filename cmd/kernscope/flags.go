@@ -58,7 +58,7 @@ func addCollectorFlags(app *kingpin.Application, specs []collector.Spec) *collec
 	return f
 }
 
-// names are the names of all collectors.
+// names returns the names of all collectors.
 func (f *collectorFlags) names() []string {
 	var names []string
 	for _, s := range f.specs {
@@ -72,7 +72,7 @@ func (f *collectorFlags) addNamed(cmd *kingpin.CmdClause, help string) *[]string
 	return cmd.Arg("collector", help).HintOptions(f.names()...).Strings()
 }
 
-// chosen are the collectors to run: the named ones or, if none is named, those
+// chosen returns the collectors to run: the named ones or, if none is named, those
 // that the flags leave on.
 func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {
 	for _, name := range named {
@@ -99,7 +99,7 @@ func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {
 	return chosen, nil
 }
 
-// switchedOff are the names of collectors that the user does not want. Others
+// switchedOff returns the names of collectors that the user does not want. Others
 // that are not chosen may be another command's to run, as all are if some are
 // named.
 func (f *collectorFlags) switchedOff(named []string) []string {
@@ -115,7 +115,7 @@ func (f *collectorFlags) switchedOff(named []string) []string {
 	return names
 }
 
-// engineConfig is the engine's configuration for the chosen collectors.
+// engineConfig returns the engine's configuration for the chosen collectors.
 func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logger) (engine.Config, error) {
 	unit, err := metric.ParseUnit(*f.units)
 	if err != nil {

@@ -19,7 +19,7 @@ func notify(logger *slog.Logger, state string) {
 	}
 }
 
-// watchdogPause is how long to wait between two signs of life, of which systemd
+// watchdogPause returns how long to wait between two signs of life, of which systemd
 // wants one in each WatchdogSec; 0 if it wants none.
 func watchdogPause() (time.Duration, error) {
 	within, err := daemon.SdWatchdogEnabled(false)

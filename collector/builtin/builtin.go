@@ -14,7 +14,7 @@ import (
 	"github.com/kernscope/kernscope/collector/tcpretransmit"
 )
 
-// Collectors are the built-in collectors, by name.
+// Collectors returns the built-in collectors, by name.
 func Collectors() []collector.Spec {
 	return []collector.Spec{
 		cachestat.Spec(),

@@ -69,7 +69,7 @@ func Spec() collector.Spec {
 	}
 }
 
-// rows is how many a machine with so many disks as this one needs: four
+// rows returns how many a machine with so many disks as this one needs: four
 // operations each, some for disks that are plugged in later, and those for what
 // does not fit. A row has a copy of 2.5 KB on every CPU.
 func rows() (uint32, error) {

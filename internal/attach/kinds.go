@@ -33,7 +33,7 @@ type kind struct {
 	adopt func(spec *ebpf.ProgramSpec, prog *ebpf.Program, path string) (attachment, error)
 }
 
-// kinds are all ways to attach a program. The order does not matter.
+// kinds returns all ways to attach a program. The order does not matter.
 func kinds() []kind {
 	pinned := func(_ *ebpf.ProgramSpec, _ *ebpf.Program, path string) (attachment, error) {
 		return link.LoadPinnedLink(path, nil)

@@ -133,7 +133,7 @@ func Fills(hook collector.Hook, obj *ebpf.CollectionSpec, name string) bool {
 	return false
 }
 
-// sized are the tables whose size follows the machine's devices.
+// sized returns the tables whose size follows the machine's devices.
 func sized(tables []collector.Table) map[string]bool {
 	names := make(map[string]bool)
 	for _, t := range tables {

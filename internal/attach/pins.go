@@ -87,7 +87,7 @@ func checkOwn(dir string) error {
 	return nil
 }
 
-// of is where the collector of an identity is pinned.
+// of returns the directory in which the collector of an identity is pinned.
 func (p *Pins) of(collector, identity string) string {
 	return filepath.Join(p.dir, collector, identity)
 }

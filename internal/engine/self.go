@@ -27,7 +27,7 @@ func (s *selfMetrics) put(typ metric.Type, name, help string, value float64, lab
 	s.list[at].Samples = append(s.list[at].Samples, metric.Sample{Labels: every2nd(labels[1:]), Value: value})
 }
 
-// every2nd are the names, or from the second on the values, of labels that
+// every2nd returns the names, or from the second on the values, of labels that
 // stand in turn.
 func every2nd(labels []string) []string {
 	list := make([]string, 0, (len(labels)+1)/2)

@@ -125,7 +125,7 @@ func (s *status) logDetail(detail string) {
 	}
 }
 
-// stateOf is the state of a collector that is not attached because of a
+// stateOf returns the state of a collector that is not attached because of a
 // problem.
 func stateOf(p *attach.Problem) State {
 	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, refused: p.Refusal()}

@@ -96,7 +96,7 @@ func capable(capability uint) bool {
 	return err != nil || effective&(1<<capability) != 0
 }
 
-// Lockdown is the kernel's lockdown mode (kernel_lockdown(7)): "none",
+// Lockdown returns the kernel's lockdown mode (kernel_lockdown(7)): "none",
 // "integrity", "confidentiality", or "" if the kernel has none.
 func Lockdown() string {
 	text, err := os.ReadFile("/sys/kernel/security/lockdown")

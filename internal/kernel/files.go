@@ -14,7 +14,7 @@ import (
 // running machine, another in tests.
 type files string
 
-// path is where the file of that name is.
+// path returns where the file of that name is.
 func (f files) path(name string) string {
 	if f == "" {
 		return name
@@ -22,7 +22,7 @@ func (f files) path(name string) string {
 	return filepath.Join(string(f), name)
 }
 
-// line is the text of a file that has one line, "" if it cannot be read.
+// line returns the text of a file that has one line, "" if it cannot be read.
 func (f files) line(name string) string {
 	text, err := os.ReadFile(f.path(name))
 	if err != nil {
@@ -31,7 +31,7 @@ func (f files) line(name string) string {
 	return strings.TrimSpace(string(text))
 }
 
-// inode is the number of a file, 0 if there is none.
+// inode returns the number of a file, 0 if there is none.
 func (f files) inode(name string) uint64 {
 	var stat unix.Stat_t
 	if unix.Stat(f.path(name), &stat) != nil {

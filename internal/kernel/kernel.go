@@ -48,16 +48,16 @@ func no(reason, remedy string) Finding {
 	return Finding{Answer: No, Reason: reason, Remedy: remedy}
 }
 
-// unknown is no answer, because of an error.
+// unknown returns an inconclusive finding, with the error as the reason.
 func unknown(err error) Finding { return Finding{Reason: err.Error()} }
 
-// passing is the answer as one that may change.
+// passing returns the finding as one that may change.
 func (f Finding) passing() Finding {
 	f.Passing = true
 	return f
 }
 
-// denied is the answer as one that another process might not get.
+// denied returns the finding as one that another process might not get.
 func (f Finding) denied() Finding {
 	f.Passing, f.Denied = true, true
 	return f

@@ -53,7 +53,7 @@ func (m Module) owner() string {
 // compiled into the kernel that have parameters or a version.
 const modulesFolder = "/sys/module"
 
-// moduleName is the module's name as the kernel writes it: its file may have
+// moduleName returns the module's name as the kernel writes it: its file may have
 // dashes.
 func moduleName(name string) string { return strings.ReplaceAll(name, "-", "_") }
 

@@ -19,7 +19,7 @@ var softwareEvents = map[string]uint64{
 	"major-faults": unix.PERF_COUNT_SW_PAGE_FAULTS_MAJ,
 }
 
-// SoftwareEvent is perf's number of a software event, of one that we know.
+// SoftwareEvent returns perf's number of a software event, of one that we know.
 func SoftwareEvent(name string) (uint64, bool) {
 	number, ok := softwareEvents[name]
 	return number, ok
@@ -64,7 +64,7 @@ func (m *Machine) PerfEvents() Finding {
 	})
 }
 
-// paranoid is the level of kernel.perf_event_paranoid (Documentation/admin-guide/
+// paranoid returns the level of kernel.perf_event_paranoid (Documentation/admin-guide/
 // sysctl/kernel.rst, which knows levels up to 2), 0 if there is none.
 func paranoid() int {
 	text, err := os.ReadFile("/proc/sys/kernel/perf_event_paranoid")

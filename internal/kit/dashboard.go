@@ -57,7 +57,7 @@ func Dashboard(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// inOrder are the panels of all collectors as they stand on the dashboard.
+// inOrder returns the panels of all collectors as they stand on the dashboard.
 func inOrder(specs []collector.Spec) ([]placed, error) {
 	var all []placed
 	for _, s := range specs {
@@ -82,7 +82,7 @@ func inOrder(specs []collector.Spec) ([]placed, error) {
 	return all, nil
 }
 
-// inRows are the rows that have panels, each before its panels. Ids follow from
+// inRows returns the rows that have panels, each before its panels. Ids follow from
 // row and place: links to a panel outlive what is added elsewhere.
 func inRows(all []placed, filters filters, unit metric.Unit) ([]object, error) {
 	var out []object

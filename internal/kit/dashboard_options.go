@@ -38,7 +38,7 @@ func timeseriesFields(p placed) object {
 	return fields
 }
 
-// logFrom is where a logarithmic axis begins, below which it is linear.
+// logFrom returns where a logarithmic axis begins, below which it is linear.
 func logFrom(unit string) float64 {
 	if unit == "s" {
 		return 1e-6
@@ -46,7 +46,7 @@ func logFrom(unit string) float64 {
 	return 1
 }
 
-// yUnit is the unit of a histogram's buckets, as Grafana has it.
+// yUnit returns the unit of a histogram's buckets, as Grafana has it.
 func yUnit(unit metric.Unit) string {
 	if unit == metric.Microseconds {
 		return "µs"
@@ -74,7 +74,7 @@ func heatmapFields(placed) object {
 	return object{"scaleDistribution": object{"type": "log", "log": 2}}
 }
 
-// latest is the last number of each result that there is.
+// latest returns the last number of each result that there is.
 func latest() object {
 	return object{"calcs": []string{"lastNotNull"}, "fields": "", "values": false}
 }

@@ -37,7 +37,7 @@ var kinds = map[string]kind{
 	"table":      {name: "Table", weight: 2, format: "table", instant: true, options: tableOptions, fields: tableFields, transformations: tableTransformations},
 }
 
-// object is the panel as Grafana has it, but for its id and its place.
+// object returns the panel as Grafana has it, but for its id and its place.
 func (p placed) object(filters filters, unit metric.Unit) (object, error) {
 	k := kinds[p.Type]
 	if len(p.Queries) == 0 {
@@ -74,7 +74,7 @@ func (p placed) object(filters filters, unit metric.Unit) (object, error) {
 	return panel, nil
 }
 
-// refID is the letter by which Grafana knows a query.
+// refID returns the letter by which Grafana knows a query.
 func refID(i int) string { return string(rune('A' + i)) }
 
 func (p placed) fieldConfig(k kind, overrides []object) object {
@@ -99,7 +99,7 @@ func (p placed) fieldConfig(k kind, overrides []object) object {
 	return object{"defaults": defaults, "overrides": overrides}
 }
 
-// steps are thresholds in Grafana's form, whose first has no lower end.
+// steps returns thresholds in Grafana's form, whose first has no lower end.
 func steps(thresholds []collector.Threshold) []object {
 	if thresholds == nil {
 		return []object{{"color": "green", "value": nil}}

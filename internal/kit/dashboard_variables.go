@@ -20,11 +20,11 @@ const dataSource = "DS_PROMETHEUS"
 
 func source() object { return object{"type": "prometheus", "uid": "${" + dataSource + "}"} }
 
-// choices are the labels that a user chooses by. Prometheus adds the first to
+// choices returns the labels that a user chooses by. Prometheus adds the first to
 // every metric; the others are on the dashboard if a collector has them.
 func choices() []string { return []string{"instance", "device", "pool", "interface"} }
 
-// variables are the drop-downs at the top of the dashboard.
+// variables returns the drop-downs at the top of the dashboard.
 func variables(specs []collector.Spec, unit metric.Unit) []object {
 	out := []object{{
 		"name": dataSource, "label": "Data source", "type": "datasource", "query": "prometheus",
@@ -51,7 +51,7 @@ func variables(specs []collector.Spec, unit metric.Unit) []object {
 	return out
 }
 
-// examples are the names of one metric of each collector that has the label.
+// examples returns the names of one metric of each collector that has the label.
 func examples(specs []collector.Spec, label string, unit metric.Unit) (names []string) {
 	for _, s := range specs {
 		i := slices.IndexFunc(s.Metrics, func(m collector.Metric) bool {
@@ -72,7 +72,7 @@ func examples(specs []collector.Spec, label string, unit metric.Unit) (names []s
 	return names
 }
 
-// chosenBy are those of the choices that a metric has as a label.
+// chosenBy returns those of the choices that a metric has as a label.
 func chosenBy(s collector.Spec, m collector.Metric) (labels []string) {
 	for _, c := range choices() {
 		if c == "instance" || slices.ContainsFunc(s.LabelsOf(m), func(l collector.Label) bool { return l.Name == c }) {

@@ -11,7 +11,7 @@ import (
 // job is the scrape job of kernscope, whatever the layout.
 const job = "kernscope"
 
-// own are the rules about kernscope itself, which every collector gets for
+// own returns the rules about kernscope itself, which every collector gets for
 // free. Lost events raise no alert: most reasons mean coarser labels, not a
 // wrong count, and which do is in the collectors' READMEs.
 func own() collector.Spec {

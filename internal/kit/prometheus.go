@@ -119,7 +119,8 @@ func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
 	return write(s.command(), specs, c, s.notes("The job node is node_exporter, which serves what kernscope textfile writes.")...)
 }
 
-// command is what writes the same again. The host of its own is the default.
+// command returns the command that prints the same again. Without --target it is
+// this host that is scraped.
 func (s Scrape) command() string {
 	words := []string{"prometheus", "--layout=" + string(s.Layout)}
 	if !slices.Equal(s.Hosts, []string{"localhost"}) {
@@ -139,7 +140,7 @@ func (s Scrape) command() string {
 	return strings.Join(words, " ")
 }
 
-// groups are kernscope's targets.
+// groups returns kernscope's targets.
 func (s Scrape) groups(specs []collector.Spec) ([]targetGroup, error) {
 	switch s.Layout {
 	case OnePort:
@@ -167,7 +168,7 @@ func (s Scrape) groups(specs []collector.Spec) ([]targetGroup, error) {
 	return nil, fmt.Errorf("layout %q is neither %q nor %q", s.Layout, OnePort, PerCollector)
 }
 
-// alerting is nil without Alertmanagers.
+// alerting returns the section about Alertmanagers; nil without any.
 func (s Scrape) alerting() (*alertingConfig, error) {
 	if len(s.Alertmanagers) == 0 {
 		return nil, nil
@@ -188,7 +189,7 @@ func (s Scrape) alerting() (*alertingConfig, error) {
 	}}}, nil
 }
 
-// notes are what the reader should know, besides the note given.
+// notes returns what the reader should know, besides the note given.
 func (s Scrape) notes(note string) []string {
 	if !s.Native {
 		return []string{note}
@@ -200,7 +201,7 @@ func (s Scrape) notes(note string) []string {
 	}
 }
 
-// addresses are those of a port on all hosts.
+// addresses returns the addresses of a port on all hosts.
 func addresses(hosts []string, port uint16) ([]string, error) {
 	if len(hosts) == 0 {
 		return nil, errors.New("no host to scrape")

@@ -9,7 +9,7 @@ const (
 	dashboardFolder = "/usr/share/kernscope/grafana"
 )
 
-// Provisioning is what makes Grafana read the dashboard from a disk and ask a
+// Provisioning returns what makes Grafana read the dashboard from a disk and ask a
 // Prometheus of the same machine: files by their path in Grafana's folder
 // "provisioning".
 func Provisioning() map[string][]byte {

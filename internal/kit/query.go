@@ -30,7 +30,7 @@ func expand(text string, unit metric.Unit) (string, error) {
 	return out.String(), nil
 }
 
-// quantile is that of the native histogram where the server has it, else of the
+// quantile returns the quantile of the native histogram where the server has it, else of the
 // classic one.
 func quantile(unit metric.Unit, q float64, name, window string, by []string) string {
 	labels := strings.Join(by, ", ")
@@ -41,7 +41,7 @@ func quantile(unit metric.Unit, q float64, name, window string, by []string) str
 	return inSeconds(unit, "("+native+"\nor "+classic+")")
 }
 
-// buckets are the native histogram where the server has it, else the classic
+// buckets returns the native histogram where the server has it, else the classic
 // buckets: Grafana's heatmap takes either.
 func buckets(unit metric.Unit, name, window string) string {
 	return fmt.Sprintf("sum(increase(%s[%s]))\nor on () sum by (le) (increase(%s[%s]))",

@@ -122,7 +122,7 @@ func alertTests(a collector.Alert, unit metric.Unit) ([]testGroup, error) {
 	return groups, nil
 }
 
-// render is what the annotations read when an alert fires.
+// render returns what the annotations read when an alert fires.
 func render(a collector.Alert, value float64) (annotations, error) {
 	says := annotations{a.Summary, a.Description, a.Runbook}
 	for _, text := range []*string{&says.Summary, &says.Description, &says.Runbook} {

@@ -22,7 +22,7 @@ type form struct {
 	write func(name string, exponent, minutes int) []inputSeries
 }
 
-// classic are the series of the buckets that differ.
+// classic returns the series of the buckets that differ.
 func classic(name string, exponent, minutes int) []inputSeries {
 	var series []inputSeries
 	for _, b := range []struct {
@@ -43,7 +43,7 @@ func classic(name string, exponent, minutes int) []inputSeries {
 	return series
 }
 
-// native is one series. Buckets of schema 3 are eight for each doubling, and
+// native returns the one series of a native histogram. Buckets of schema 3 are eight for each doubling, and
 // number 0 ends at 1.
 func native(name string, exponent, minutes int) []inputSeries {
 	each := fmt.Sprintf("schema:3 offset:%d buckets:[99 0 0 0 0 0 0 0 1] count:100 sum:%s", 8*exponent, decimal(101*math.Ldexp(1, exponent)))
@@ -53,7 +53,7 @@ func native(name string, exponent, minutes int) []inputSeries {
 	}}
 }
 
-// input is what Prometheus finds, a sample a minute.
+// input returns what Prometheus finds, a sample a minute.
 func input(all []collector.Series, f form, unit metric.Unit, lasts time.Duration) []inputSeries {
 	minutes := int(lasts / time.Minute)
 	var written []inputSeries
@@ -75,7 +75,7 @@ func input(all []collector.Series, f form, unit metric.Unit, lasts time.Duration
 	return written
 }
 
-// bound is the exponent of the power of two, of the unit, that is not less than
+// bound returns the exponent of the power of two, of the unit, that is not less than
 // a latency, and that power in seconds.
 func bound(latency time.Duration, unit metric.Unit) (exponent int, seconds float64) {
 	exponent = int(math.Ceil(math.Log2(float64(latency) / float64(unit))))

@@ -12,7 +12,7 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-// write is the YAML of a value, under comments that say which command wrote it,
+// write returns the YAML of a value, under comments that say which command wrote it,
 // for which collectors, and what else is worth knowing.
 func write(command string, specs []collector.Spec, value any, notes ...string) ([]byte, error) {
 	var names []string
