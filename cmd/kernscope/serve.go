@@ -35,7 +35,7 @@ type serveFlags struct {
 	addressSet bool
 	path       *string
 	maxScrapes *int
-	noOwn      *bool
+	noProcess  *bool
 	compat     *bool
 	keep       *string
 	pin        *pinFlags
@@ -50,7 +50,7 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
-	f.noOwn = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
+	f.noProcess = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
 	f.pin = addPinFlags(cmd, "Go on counting when the exporter ends; the next start goes on from there. \"kernscope textfile --unpin\" ends it.", "false")
@@ -188,7 +188,7 @@ func (f *serveFlags) selfRegistry(left privilege.Outcome) *prometheus.Registry {
 	if len(left.Held) > 0 {
 		self.MustRegister(heldCapabilities(left.Held))
 	}
-	if !*f.noOwn {
+	if !*f.noProcess {
 		self.MustRegister(
 			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 			collectors.NewGoCollector(),

@@ -63,7 +63,7 @@ func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 		to[group] = append(to[group], r)
 		return nil
 	}
-	for _, s := range append(slices.Clone(specs), own()) {
+	for _, s := range append(slices.Clone(specs), selfRules()) {
 		for _, r := range s.Records {
 			if err := add(records, r.Group, r.Name, r.Expr, rule{Record: r.Name}); err != nil {
 				return nil, fmt.Errorf("recording rule %q of %s: %w", r.Name, s.Name, err)

@@ -11,10 +11,10 @@ import (
 // job is the scrape job of kernscope, whatever the layout.
 const job = "kernscope"
 
-// own returns the rules about kernscope itself, which every collector gets for
+// selfRules returns the rules about kernscope itself, which every collector gets for
 // free. Lost events raise no alert: most reasons mean coarser labels, not a
 // wrong count, and which do is in the collectors' READMEs.
-func own() collector.Spec {
+func selfRules() collector.Spec {
 	const group = "kernscope"
 	up := func(value float64) []collector.Series {
 		return []collector.Series{
