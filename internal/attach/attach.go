@@ -122,7 +122,8 @@ type HookState struct {
 	// "tp_btf/sys_enter", or the source: "/proc/vmstat". "" if nothing serves.
 	Attach   string      `json:"attach,omitempty"`
 	Rejected []Rejection `json:"rejected,omitempty"`
-	// Without says of a hook that is absent what is lost with it.
+	// Without says what is not observed: by the way that is taken, or because
+	// the hook is absent.
 	Without string `json:"without,omitempty"`
 }
 

@@ -126,7 +126,8 @@ func (c *choice) pinned(obj *ebpf.CollectionSpec, dir string) error {
 				Reason: "it failed when an earlier process attached the collector",
 			}, "")
 		}
-		c.way, c.state.Programs, c.state.Attach = i, w.Programs, way{w}.at(obj)
+		c.way = i
+		c.take(way{w}, obj)
 		return nil
 	}
 	if c.hook.Optional {
