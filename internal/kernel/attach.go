@@ -77,10 +77,7 @@ func (m *Machine) Kprobe(function, module string) Finding {
 	if _, err := os.Stat(kprobes); errors.Is(err, os.ErrNotExist) {
 		return no("this kernel has no kprobes (CONFIG_KPROBES)", "")
 	}
-	if f := m.KprobesArmed(); f.Answer == No {
-		return f
-	}
-	if f := m.Ftrace(); f.Answer == No && m.kprobesByFtrace() {
+	if f := m.KprobesRun(); f.Answer == No {
 		return f
 	}
 	if f := m.Function(function, module); f.Answer == No {
@@ -95,13 +92,6 @@ func (m *Machine) Kprobe(function, module string) Finding {
 			return link.Kprobe(function, prog, nil)
 		})
 	})
-}
-
-// kprobesByFtrace reports whether the kernel places a kprobe at a function's
-// entry by its function tracer (CONFIG_KPROBES_ON_FTRACE; x86 does, arm64 does
-// not). In doubt it does.
-func (m *Machine) kprobesByFtrace() bool {
-	return m.Function("kprobe_ftrace_handler", "").Answer != No
 }
 
 // forbidsKprobe reports whether the function is on the kernel's list of those
@@ -169,13 +159,14 @@ func (m *Machine) cacheFor(in Module) *btf.Cache {
 // otherwise.
 func refusedAttach(how string, err error) Finding {
 	reason := fmt.Sprintf("this kernel refuses to attach programs to functions by %s: %v", how, err)
-	switch level := paranoid(); {
-	case how == "kprobe" && errors.Is(err, unix.EACCES) && level > 2:
-		return no(fmt.Sprintf("attaching programs by %s: %v: with kernel.perf_event_paranoid=%d, a level that distributions add, it takes CAP_SYS_ADMIN", how, err, level),
-			"sysctl kernel.perf_event_paranoid=2, or run as root").passing()
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 		// The library's hint at MEMLOCK would mislead: other programs load.
-		return no(fmt.Sprintf("this kernel does not permit to attach programs to functions (%s)", how), "").passing()
+		reason, remedy := fmt.Sprintf("this kernel does not permit to attach programs to functions (%s)", how), ""
+		if level := paranoid(); how == "kprobe" && level > 2 {
+			reason += fmt.Sprintf(": with kernel.perf_event_paranoid=%d, a level that distributions add, it takes CAP_SYS_ADMIN", level)
+			remedy = "sysctl kernel.perf_event_paranoid=2, or run as root"
+		}
+		return no(reason, remedy).passing()
 	}
 	for _, passing := range []error{unix.EAGAIN, unix.EBUSY, unix.EINTR, unix.ENOMEM} {
 		if errors.Is(err, passing) {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -75,7 +76,8 @@ func TestHolders(t *testing.T) {
 func TestNextModule(t *testing.T) {
 	const folder = "/sys/module/wireguard"
 	m := fake(t, map[string]string{"/proc/modules": loadedModules})
-	ctx := t.Context()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // rather than for ever
+	defer cancel()
 	next := func(seen Module, change func()) Module {
 		t.Helper()
 		result := make(chan Module)
