@@ -67,7 +67,7 @@ func (s *Share) Adopt(p *Plan, m *Maps) *Set {
 		m.Close()
 		return nil
 	}
-	set.noteUse(p.obj)
+	set.note(p)
 	set.Hooks, set.Absent = p.States()
 	set.takeReaders(p)
 	return set
