@@ -61,8 +61,14 @@ func Spec() collector.Spec {
 				{Programs: []string{"cachestat_read_exit", "cachestat_splice_exit"}},
 				{Programs: []string{"cachestat_read_exit"}},
 				{Programs: []string{"cachestat_read_exit_old"}},
-				{Programs: []string{"cachestat_get_pages", "cachestat_task_exit"}},
-				{Programs: []string{"cachestat_read_end", "cachestat_read_start"}},
+				{
+					Programs: []string{"cachestat_get_pages", "cachestat_task_exit"},
+					Without:  "what io_uring, AIO and the kernel itself read up to the first page that they had to wait for is not counted",
+				},
+				{
+					Programs: []string{"cachestat_read_end", "cachestat_read_start"},
+					Without:  "since Linux 6.5, what splice and sendfile read is not counted",
+				},
 				{Programs: []string{"cachestat_read_end_old", "cachestat_read_start_old"}},
 			}},
 		},

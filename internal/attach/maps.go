@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/kernscope/kernscope/collector"
 	"golang.org/x/sys/unix"
 )
 
@@ -164,12 +165,16 @@ func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
 }
 
 // set sets a variable while programs run.
-func (m *Maps) set(name string, value any) error {
+func (m *Maps) set(name string, value collector.Value) error {
 	v := m.variables[name]
 	if v == nil {
 		return errors.New("it is constant while programs run, or no program uses it")
 	}
-	return v.Set(value)
+	bytes, err := raw(value, int(v.Size()))
+	if err != nil {
+		return err
+	}
+	return v.Set(bytes)
 }
 
 // isSection reports whether a map holds variables: their sections' names start

@@ -6,10 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/kernel"
 )
 
 // Set is what is attached of a collector, until it is closed.
@@ -24,8 +27,9 @@ type Set struct {
 	links    map[string]attachment // by program
 	readers  []Opened
 	pins     pinning
-	sizes    map[string]int  // of variables that can be set, in bytes
 	uses     map[string]bool // names of maps
+	// runs ask whether programs that are attached in some ways still run.
+	runs []func() kernel.Finding
 }
 
 // pinning is what is known of where a set is pinned, or would be.
@@ -67,11 +71,7 @@ func (p *Plan) newSet(m *Maps) *Set {
 		programs: make(map[string]*ebpf.Program),
 		links:    make(map[string]attachment),
 		pins:     pinning{identity: p.identity, load: p.cfg.Machine.Module(p.cfg.module()).Identity},
-		sizes:    make(map[string]int),
 		uses:     make(map[string]bool),
-	}
-	for _, name := range optionVariables(p) {
-		s.sizes[name] = int(p.obj.Variables[name].Size())
 	}
 	return s
 }
@@ -112,7 +112,7 @@ func (s *Set) build(ctx context.Context, p *Plan) *Problem {
 			return problem
 		}
 	}
-	s.noteUse(p.obj)
+	s.note(p)
 	l.tidy(s)
 	return nil
 }
@@ -188,10 +188,16 @@ func (s *Set) Close() {
 	s.readers = nil
 }
 
-// noteUse notes which maps the programs use.
-func (s *Set) noteUse(obj *ebpf.CollectionSpec) {
+// note notes which maps the programs use, and what may silence them.
+func (s *Set) note(p *Plan) {
 	for name := range s.programs {
-		uses(obj.Programs[name], s.uses)
+		uses(p.obj.Programs[name], s.uses)
+	}
+	machine := p.cfg.Machine // not the plan, which keeps the object in memory
+	for _, k := range kinds() {
+		if k.runs != nil && slices.ContainsFunc(slices.Collect(maps.Keys(s.programs)), func(name string) bool { return k.has(p.obj.Programs[name]) }) {
+			s.runs = append(s.runs, func() kernel.Finding { return k.runs(machine) })
+		}
 	}
 }
 
@@ -206,6 +212,24 @@ func (s *Set) Program(name string) *ebpf.Program { return s.programs[name] }
 
 // Sources returns the sources that are in use.
 func (s *Set) Sources() []Opened { return s.readers }
+
+// Silenced returns why programs that are attached do not run, and what would
+// help; nil if nothing is known to keep them from it. The kernel says nothing
+// of it.
+func (s *Set) Silenced() error {
+	for _, runs := range s.runs {
+		if f := runs(); f.Answer == kernel.No {
+			return &silence{f}
+		}
+	}
+	return nil
+}
+
+// silence is the error of programs that do not run.
+type silence struct{ kernel.Finding }
+
+// Error returns the reason.
+func (s *silence) Error() string { return s.Reason }
 
 // Follow attaches to CPUs that have come on, where that is not done by the
 // kernel, and lets go of those that are off.
@@ -226,15 +250,16 @@ func (s *Set) setVariables(p *Plan) error {
 	if len(s.programs) == 0 {
 		return nil
 	}
-	if err := s.maps.live(p.obj, optionVariables(p)); err != nil {
+	settable := optionVariables(p)
+	if err := s.maps.live(p.obj, settable); err != nil {
 		return err
 	}
 	for _, v := range s.spec.Variables {
-		if _, settable := s.sizes[v.Name]; !settable {
+		if !slices.Contains(settable, v.Name) {
 			continue
 		}
-		if err := s.setVariable(v.Name, p.cfg.Value(v.Option)); err != nil {
-			return err
+		if err := s.maps.set(v.Name, p.cfg.Value(v.Option)); err != nil {
+			return fmt.Errorf("setting variable %s: %w", v.Name, err)
 		}
 	}
 	return nil
@@ -246,20 +271,9 @@ func (s *Set) SetOption(option string, value collector.Value) error {
 		if v.Option != option {
 			continue
 		}
-		if err := s.setVariable(v.Name, value); err != nil {
-			return err
+		if err := s.maps.set(v.Name, value); err != nil {
+			return fmt.Errorf("setting variable %s: %w", v.Name, err)
 		}
-	}
-	return nil
-}
-
-func (s *Set) setVariable(name string, value collector.Value) error {
-	bytes, err := raw(value, s.sizes[name])
-	if err == nil {
-		err = s.maps.set(name, bytes)
-	}
-	if err != nil {
-		return fmt.Errorf("setting variable %s: %w", name, err)
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func (s *Share) Adopt(p *Plan, m *Maps) *Set {
 		}
 		return nil
 	}
-	set.noteUse(p.obj)
+	set.note(p)
 	set.Hooks, set.Absent = p.States()
 	set.takeReaders(p)
 	return set
@@ -135,7 +135,8 @@ func (c *choice) pinned(obj *ebpf.CollectionSpec, dir string) error {
 			}
 			c.reject(r, "")
 		}
-		c.way, c.state.Programs, c.state.Attach = i, w.Programs, way{w}.at(obj)
+		c.way = i
+		c.take(way{w}, obj)
 		return nil
 	}
 	if c.hook.Optional {
