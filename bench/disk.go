@@ -10,7 +10,7 @@ import (
 	"strconv"
 	"strings"
 
-	"golang.org/x/sys/unix"
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // The devices of the workloads.
@@ -23,42 +23,19 @@ const (
 // disappears when the caller closes it.
 func loopDevice(flags int) (*os.File, error) {
 	// The backing file is in memory, because a file on a disk would cause I/O to that disk, too.
-	backing, err := os.CreateTemp("/dev/shm", "kernscope-bench")
+	backing, err := kerneltest.MemoryFile(diskBytes)
 	if err != nil {
 		return nil, err
 	}
 	defer backing.Close() // the device keeps the file
-	defer os.Remove(backing.Name())
 	if _, err := backing.Write(make([]byte, diskBytes)); err != nil {
 		return nil, err
 	}
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	device, err := kerneltest.AttachLoop(backing.Fd(), diskRequest, flags)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("%w: it has no loop devices", errUnsupported)
-	} else if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: it has no loop devices: %w", errUnsupported, err)
 	}
-	defer control.Close()
-	for range 100 { // another process may take the free device first
-		number, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return nil, fmt.Errorf("asking for a free loop device: %w", err)
-		}
-		device, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", number), os.O_RDWR|flags, 0)
-		if err != nil {
-			return nil, err
-		}
-		config := unix.LoopConfig{Fd: uint32(backing.Fd()), Size: diskRequest}
-		config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
-		if err = unix.IoctlLoopConfigure(int(device.Fd()), &config); err == nil {
-			return device, nil
-		}
-		device.Close()
-		if !errors.Is(err, unix.EBUSY) {
-			return nil, fmt.Errorf("setting up %s: %w", device.Name(), err)
-		}
-	}
-	return nil, errors.New("found no free loop device")
+	return device, err
 }
 
 // block returns a device's folder in sysfs.

@@ -6,13 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 const diskDepth = 64 // requests at once
@@ -75,7 +76,7 @@ type bios struct {
 const zramControl = "/sys/class/zram-control/"
 
 func newBios() (workload, error) {
-	_ = exec.Command("modprobe", "zram").Run() // fails harmlessly if zram is built in
+	_ = kerneltest.Modprobe("zram") // fails harmlessly if zram is built in
 	added, err := os.ReadFile(zramControl + "hot_add")
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("%w: it has no zram", errUnsupported)

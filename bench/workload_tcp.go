@@ -9,17 +9,17 @@ import (
 	"io"
 	"net"
 	"os/exec"
-	"runtime"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // resends sends data to itself in a separate network namespace, and drops every tenth packet at the
 // receiver. This causes real retransmits of single segments, most of them by kernel threads.
 type resends struct {
-	network   *network
+	network   *kerneltest.Network
 	near, far *net.TCPConn
 	data      []byte
 }
@@ -34,8 +34,8 @@ func newResends() (workload, error) {
 		return nil, err
 	}
 	r := &resends{network: n, data: make([]byte, 64<<10)}
-	if r.near, r.far, err = n.pair(); err != nil {
-		n.close()
+	if r.near, r.far, err = pair(n); err != nil {
+		n.Close()
 		return nil, err
 	}
 	go io.Copy(io.Discard, r.far) // ends when r.far is closed
@@ -73,7 +73,7 @@ func (r *resends) labels() map[string]string { return map[string]string{"destina
 func (r *resends) close() error {
 	// Without linger, the connection ends at once and sends nothing again.
 	err := errors.Join(r.near.SetLinger(0), r.near.Close(), r.far.Close())
-	r.network.close()
+	r.network.Close()
 	return err
 }
 
@@ -100,50 +100,34 @@ func control(c *net.TCPConn, f func(fd int) error) error {
 	return errors.Join(raw.Control(func(fd uintptr) { inner = f(int(fd)) }), inner)
 }
 
-// network is a network namespace and the thread that is in it.
-type network struct {
-	work   chan func() error
-	result chan error
-}
-
 // newNetwork makes a network namespace in which single segments are retransmitted soon.
-func newNetwork() (*network, error) {
-	n := &network{work: make(chan func() error), result: make(chan error)}
-	go func() {
-		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine
-		for f := range n.work {
-			n.result <- f()
-		}
-	}()
-	err := n.do(func() error { return unix.Unshare(unix.CLONE_NEWNET) })
+func newNetwork() (*kerneltest.Network, error) {
+	n, err := kerneltest.NewNetwork()
+	if err != nil {
+		return nil, err
+	}
 	for _, command := range []string{
 		// Each packet is one segment, so each retransmit sends one segment.
-		"link set lo up mtu 1500 gso_max_segs 1",
+		"ip link set lo up mtu 1500 gso_max_segs 1",
 		// A segment that nobody acknowledges is sent again after 1 ms.
-		"route add local " + resendsTo + " dev lo rto_min 1ms",
+		"ip route add local " + resendsTo + " dev lo rto_min 1ms",
 	} {
+		err := n.Run(command)
 		if err == nil {
-			err = n.do(func() error { return ip(command) })
+			continue
 		}
-	}
-	if err != nil {
-		n.close()
+		n.Close()
+		if errors.Is(err, exec.ErrNotFound) {
+			return nil, fmt.Errorf("%w: it has no ip(8)", errUnsupported)
+		}
 		return nil, err
 	}
 	return n, nil
 }
 
-// do calls a function on the network's thread, so that sockets which it makes are in the namespace.
-func (n *network) do(f func() error) error {
-	n.work <- f
-	return <-n.result
-}
-
-func (n *network) close() { close(n.work) }
-
 // pair returns both ends of a connection within the namespace.
-func (n *network) pair() (near, far *net.TCPConn, err error) {
-	err = n.do(func() error {
+func pair(n *kerneltest.Network) (near, far *net.TCPConn, err error) {
+	err = n.Do(func() error {
 		var config net.ListenConfig
 		config.SetMultipathTCP(false)
 		listener, err := config.Listen(context.Background(), "tcp", resendsTo+":0")
@@ -158,16 +142,4 @@ func (n *network) pair() (near, far *net.TCPConn, err error) {
 		return err
 	})
 	return near, far, err
-}
-
-// ip runs ip(8).
-func ip(command string) error {
-	out, err := exec.Command("ip", strings.Fields(command)...).CombinedOutput()
-	if errors.Is(err, exec.ErrNotFound) {
-		return fmt.Errorf("%w: it has no ip(8)", errUnsupported)
-	}
-	if err != nil {
-		return fmt.Errorf("ip %s: %w: %s", command, err, out)
-	}
-	return nil
 }

@@ -100,7 +100,14 @@ enum pageflags {
 	PG_uptodate,
 };
 
+struct super_block {
+	__u32 s_dev;
+	unsigned long s_magic;
+};
+
 struct inode {
+	unsigned short i_mode;
+	struct super_block *i_sb;
 	unsigned long i_ino;
 	long long i_size;
 };
@@ -117,7 +124,19 @@ struct folio {
 };
 
 struct file {
+	unsigned int f_flags;
 	struct address_space *f_mapping;
+	struct inode *f_inode;
+	long long f_pos;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct kiocb {
@@ -171,6 +190,7 @@ struct task_struct {
 	__u64 start_time;
 	unsigned long min_flt;
 	unsigned long maj_flt;
+	struct files_struct *files;
 	struct css_set *cgroups;
 	struct task_io_accounting ioac;
 };

@@ -109,6 +109,9 @@ type Way struct {
 	// Types means that the programs read structures of the module, and so need
 	// its type information.
 	Types bool
+	// Without says, in the user's words, what this way does not observe and a
+	// better one does. "" is nothing.
+	Without string
 }
 
 // By returns a way of each program alone, best first, as most hooks have them.

@@ -224,18 +224,17 @@ func printCollector(w io.Writer, c engine.State, names string) {
 }
 
 func printHook(w io.Writer, h attach.HookState) {
-	at := "at " + h.Attach
-	if h.Attach == "" {
-		at = "not here"
+	switch {
+	case h.Attach != "":
+		fmt.Fprintf(w, "  %s: at %s\n", h.Name, h.Attach)
+		if h.Without != "" {
+			fmt.Fprintf(w, "    so %s\n", h.Without)
+		}
+	case h.Without != "":
+		fmt.Fprintf(w, "  %s: not here: %s\n", h.Name, h.Without)
+	default:
+		fmt.Fprintf(w, "  %s: not here\n", h.Name)
 	}
-	fmt.Fprintf(w, "  %s: %s", h.Name, at)
-	if h.Without != "" {
-		fmt.Fprintf(w, ": %s", h.Without)
-	}
-	if h.Attach != "" && h.Attach != h.AnyOf[0] {
-		fmt.Fprintf(w, " (the first that serves here of %s)", strings.Join(h.AnyOf, ", "))
-	}
-	fmt.Fprintln(w)
 	for _, rej := range h.Rejected {
 		what := rej.Attach
 		if rej.Program != "" {

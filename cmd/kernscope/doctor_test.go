@@ -42,18 +42,19 @@ func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 	}
 }
 
-func TestDoctorNamesAlternativesOnlyWhereTheBestIsNotTaken(t *testing.T) {
-	places := []string{"tp_btf/x", "raw_tp/x"}
+func TestDoctorSaysWhyTheBestIsNotTaken(t *testing.T) {
 	got := printed(engine.State{Collector: "x", Status: engine.Running, Hooks: []attach.HookState{
-		{Name: "best", Programs: []string{"typed"}, Attach: "tp_btf/x", AnyOf: places},
+		{Name: "best", Programs: []string{"typed"}, Attach: "tp_btf/x"},
 		{
-			Name: "next", Programs: []string{"raw"}, Attach: "raw_tp/x", AnyOf: places,
+			Name: "next", Programs: []string{"raw"}, Attach: "raw_tp/x",
+			Without:  "less is seen",
 			Rejected: []attach.Rejection{{Program: "typed", Attach: "tp_btf/x", Reason: "no types"}},
 		},
 	}})
 	const want = `x: running
   best: at tp_btf/x
-  next: at raw_tp/x (the first that serves here of tp_btf/x, raw_tp/x)
+  next: at raw_tp/x
+    so less is seen
     not tp_btf/x (typed): no types
 
 1 of 1 collectors run on this machine.

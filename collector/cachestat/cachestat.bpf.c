@@ -19,6 +19,7 @@
 #include "regs.bpf.h"
 #include "folio.bpf.h"
 #include "nowait.bpf.h"
+#include "call.bpf.h"
 
 /* log2 of the size of a page. */
 const volatile __u32 cfg_page_shift = 12;
@@ -86,7 +87,7 @@ static __always_inline int cachestat_add(bool typed, void *folio)
 	struct cachestat_range range = cachestat_range_of(typed, folio);
 	struct cachestat_counts *counts = cachestat_count();
 
-	if (!counts)
+	if (!counts || !range.count)
 		return 0;
 	__sync_fetch_and_add(&counts->adds, range.count);
 	cachestat_mark(&counts->forgotten, &range);
@@ -99,7 +100,7 @@ static __always_inline int cachestat_dirty(bool typed, void *folio)
 	struct cachestat_range range = cachestat_range_of(typed, folio);
 	struct cachestat_counts *counts = cachestat_count();
 
-	if (!counts)
+	if (!counts || !range.count)
 		return 0;
 	__sync_fetch_and_add(&counts->dirties, range.count);
 	cachestat_take(range.file, range.index, range.count);
@@ -143,14 +144,22 @@ int BPF_PROG(cachestat_dirty_page_raw, void *page)
 	return cachestat_dirty(false, page);
 }
 
+/* An atomic addition takes its time, also of nothing. */
+static __always_inline void cachestat_increase(__u64 *count, __u64 by)
+{
+	if (by)
+		__sync_fetch_and_add(count, by);
+}
+
 /* Pages that were read. */
 static __always_inline void cachestat_got(struct cachestat_counts *counts,
 					  const struct cachestat_range *range)
 {
-	__u64 misses = cachestat_take(range->file, range->index, range->count);
+	__u64 misses = range->count == 1 ? cachestat_take_page(range->file, range->index)
+					 : cachestat_take(range->file, range->index, range->count);
 
-	__sync_fetch_and_add(&counts->misses, misses);
-	__sync_fetch_and_add(&counts->hits, range->count - misses);
+	cachestat_increase(&counts->misses, misses);
+	cachestat_increase(&counts->hits, range->count - misses);
 }
 
 /* A read that got some bytes, from the position "pos" of the file on. */
@@ -159,7 +168,7 @@ static __always_inline int cachestat_read(__u64 file, __u64 pos, __s64 got)
 	struct cachestat_counts *counts = cachestat_count();
 	struct cachestat_range range = {file};
 
-	if (got <= 0 || !counts)
+	if (got <= 0 || !counts || !file)
 		return 0;
 	range.index = pos >> cfg_page_shift;
 	range.count = ((pos + got - 1) >> cfg_page_shift) - range.index + 1;
@@ -279,7 +288,7 @@ static __always_inline void cachestat_look(struct cachestat_counts *counts,
 		misses = read->due;
 	read->due -= misses;
 	read->begin = read->due && index < read->end ? index : read->end;
-	__sync_fetch_and_add(&counts->misses, misses);
+	cachestat_increase(&counts->misses, misses);
 }
 
 /* When a read is over, what still has no mark was there. */
@@ -287,17 +296,34 @@ static __always_inline void cachestat_finish(struct cachestat_counts *counts,
 					     struct cachestat_read *read)
 {
 	cachestat_look(counts, read, read->end);
-	__sync_fetch_and_add(&counts->hits, read->due);
+	cachestat_increase(&counts->hits, read->due);
 	read->due = 0;
+}
+
+/* The page from which on a read gets all that comes before its first report. */
+static __always_inline __u64 cachestat_begin(const struct cachestat_call *call,
+					     struct address_space *mapping,
+					     const struct cachestat_read *before, bool again,
+					     __u64 index)
+{
+	__u64 begin;
+
+	if (!call->reads)
+		return index;
+	begin = cachestat_call_position(call) >> cfg_page_shift;
+	/* The next read begins where the last one ended, in the middle of a page maybe. */
+	if (again && call->reads & CACHESTAT_MANY && before->end >= begin &&
+	    before->end <= index + 1)
+		return before->end;
+	return begin < index && cachestat_call_reads(call, mapping) ? begin : index;
 }
 
 /*
  * The tracepoint fires for every batch of pages that a read has found or
  * brought in, with what is left of its range. A batch whose last page had to
- * be waited for is not reported: if it is a read's first, its pages are not
- * counted. At the first report, pages without a mark are hits if they are
- * there, and misses to be if not; which is known when they get a mark before
- * the same read reports again, or the task moves on.
+ * be waited for is not reported; the read got it if it reports what follows. At the first report, pages without a mark are hits
+ * if they are there, and misses to be if not; which is known when they get a
+ * mark before the same read reports again, or the task moves on.
  *
  * A read that does not wait may get less than its range, so of that one only
  * pages count that are there as it reports, and those before its next report.
@@ -306,22 +332,24 @@ SEC("tp_btf/mm_filemap_get_pages")
 int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long index,
 	     unsigned long last)
 {
-	__u64 file = cachestat_file(true, mapping), size = mapping->host->i_size, pages;
+	__u64 file = cachestat_file(true, mapping), size = mapping->host->i_size, pages, begin;
 	struct cachestat_counts *counts = cachestat_count();
 	struct task_struct *task = bpf_get_current_task_btf();
 	__u64 calls = task->ioac.syscr;
+	struct cachestat_call call;
 	struct cachestat_read *read;
+	bool again;
 
 	pages = (size >> cfg_page_shift) + !!(size & ((1ULL << cfg_page_shift) - 1));
-	if (index >= pages || !counts)
+	if (index >= pages || !counts || !file)
 		return 0;
 	read = bpf_task_storage_get(&cachestat_task, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!read) {
 		__sync_fetch_and_add(&losses.task_table_full, 1);
 		return 0;
 	}
-	if (read->file == file && read->last == last && read->index < index &&
-	    read->calls == calls) {
+	again = read->file == file && read->calls == calls;
+	if (again && read->last == last && read->index < index) {
 		read->index = index;
 		if (read->due) {
 			cachestat_look(counts, read, index);
@@ -333,19 +361,22 @@ int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long i
 		return 0;
 	}
 	cachestat_finish(counts, read);
+	call = cachestat_call_of(task);
+	begin = cachestat_begin(&call, mapping, read, again, index);
 	read->file = file;
 	read->index = index;
 	read->last = last;
 	read->calls = calls;
-	read->begin = index;
+	read->begin = begin;
 	read->end = last < pages ? last + 1 : pages;
+	cachestat_got_until(counts, read, index);
 	/* A single page is there now; of a file that is wholly there, all are. */
 	if (read->end == index + 1 || mapping->nrpages >= pages) {
 		cachestat_got_until(counts, read, read->end);
-	} else if (cachestat_does_not_wait(task)) {
+	} else if (cachestat_may_not_wait(&call)) {
 		cachestat_got_until(counts, read, cachestat_there(mapping, index, read->end));
-	} else {
-		read->due = read->end - index;
+	} else if (read->begin < read->end) {
+		read->due = read->end - read->begin;
 		cachestat_look(counts, read, index);
 	}
 	return 0;

@@ -10,6 +10,35 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
+// How a system call says what it reads: the constants of call.bpf.h.
+const (
+	atFiles = 1 + iota
+	atArg
+	atArgOrFiles
+	atPointer
+	atPointer32
+	many   = 0x08
+	second = 0x10
+	flags  = 0x20
+)
+
+// nativeCalls returns how each system call that reads says what it reads.
+func nativeCalls() map[string]uint8 {
+	return map[string]uint8{
+		"read": atFiles, "readv": atFiles,
+		"pread64": atArg, "preadv": atArgOrFiles, "preadv2": atArgOrFiles | flags,
+		"splice": atPointer, "copy_file_range": atPointer | many, "sendfile": atPointer | many | second,
+	}
+}
+
+// compatCalls returns those of 32-bit programs, whose sendfile has a 32-bit offset.
+func compatCalls() map[string]uint8 {
+	calls := nativeCalls()
+	calls["sendfile64"] = calls["sendfile"]
+	calls["sendfile"] = atPointer32 | many | second
+	return calls
+}
+
 // Spec describes the collector.
 func Spec() collector.Spec {
 	const hits, misses = "ebpf_page_cache_hits_total", "ebpf_page_cache_misses_total"
@@ -32,10 +61,20 @@ func Spec() collector.Spec {
 				{Programs: []string{"cachestat_read_exit", "cachestat_splice_exit"}},
 				{Programs: []string{"cachestat_read_exit"}},
 				{Programs: []string{"cachestat_read_exit_old"}},
-				{Programs: []string{"cachestat_get_pages", "cachestat_task_exit"}},
-				{Programs: []string{"cachestat_read_end", "cachestat_read_start"}},
+				{
+					Programs: []string{"cachestat_get_pages", "cachestat_task_exit"},
+					Without:  "what io_uring, AIO and the kernel itself read up to the first page that they had to wait for is not counted",
+				},
+				{
+					Programs: []string{"cachestat_read_end", "cachestat_read_start"},
+					Without:  "since Linux 6.5, what splice and sendfile read is not counted",
+				},
 				{Programs: []string{"cachestat_read_end_old", "cachestat_read_start_old"}},
 			}},
+		},
+		Variables: []collector.Variable{
+			{Name: "cfg_native", Syscalls: nativeCalls()},
+			{Name: "cfg_compat", Syscalls: compatCalls(), Compat: true},
 		},
 		Metrics: []collector.Metric{
 			counter(hits, "hits", "Pages that buffered reads found in the page cache."),

@@ -35,6 +35,9 @@ const (
 	cachestatProgCachestatReadStartOld    = "cachestat_read_start_old"
 	cachestatProgCachestatSpliceExit      = "cachestat_splice_exit"
 	cachestatProgCachestatTaskExit        = "cachestat_task_exit"
+	cachestatVarCachestatOnly             = "cachestat_only"
+	cachestatVarCfgCompat                 = "cfg_compat"
+	cachestatVarCfgNative                 = "cfg_native"
 	cachestatVarCfgPageShift              = "cfg_page_shift"
 	cachestatVarLosses                    = "losses"
 )
@@ -112,8 +115,11 @@ type cachestatMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type cachestatVariableSpecs struct {
-	CfgPageShift *ebpf.VariableSpec `ebpf:"cfg_page_shift"`
-	Losses       *ebpf.VariableSpec `ebpf:"losses"`
+	CachestatOnly *ebpf.VariableSpec `ebpf:"cachestat_only"`
+	CfgCompat     *ebpf.VariableSpec `ebpf:"cfg_compat"`
+	CfgNative     *ebpf.VariableSpec `ebpf:"cfg_native"`
+	CfgPageShift  *ebpf.VariableSpec `ebpf:"cfg_page_shift"`
+	Losses        *ebpf.VariableSpec `ebpf:"losses"`
 }
 
 // cachestatObjects contains all objects after they have been loaded into the kernel.
@@ -155,8 +161,11 @@ func (m *cachestatMaps) Close() error {
 //
 // It can be passed to loadCachestatObjects or ebpf.CollectionSpec.LoadAndAssign.
 type cachestatVariables struct {
-	CfgPageShift *ebpf.Variable `ebpf:"cfg_page_shift"`
-	Losses       *ebpf.Variable `ebpf:"losses"`
+	CachestatOnly *ebpf.Variable `ebpf:"cachestat_only"`
+	CfgCompat     *ebpf.Variable `ebpf:"cfg_compat"`
+	CfgNative     *ebpf.Variable `ebpf:"cfg_native"`
+	CfgPageShift  *ebpf.Variable `ebpf:"cfg_page_shift"`
+	Losses        *ebpf.Variable `ebpf:"losses"`
 }
 
 // cachestatPrograms contains all programs after they have been loaded into the kernel.

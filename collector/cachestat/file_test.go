@@ -27,7 +27,7 @@ var pageSize = os.Getpagesize()
 // file is a file whose pages are cached or not as the test says.
 type file struct {
 	*os.File
-	t *testing.T
+	t testing.TB
 }
 
 // newFile makes a file of so many pages on the disk, none of them cached.
@@ -116,6 +116,8 @@ type filesystem struct {
 	large []string
 	// shown are the steps that docs/ACCURACY.md has.
 	shown []string
+	// shares says that a copy within it shares the blocks, and reads nothing.
+	shares bool
 }
 
 var filesystems = []filesystem{
@@ -123,32 +125,46 @@ var filesystems = []filesystem{
 		"cold, 997 random preads, readahead", "the same 997 preads again", "cold, changing CPU with every read",
 		"cold, sendfile", "warm, in turns with another file", "writing a new file", "reading what was written",
 		"overwriting clean pages", "cold, reads of 65536 bytes", "warm, reads of 65536 bytes", "cold, mmap",
-	}},
+	}, false},
 	// Without what older kernels do not know.
 	{"xfs", []string{"mkfs.xfs", "-q", "-i", "nrext64=0"}, []string{"6.1", "6.12", "7.x"}, []string{
 		"cold, 997 random preads, no readahead", "cold, reads of 65536 bytes", "warm, reads of 65536 bytes",
 		"writing a new file", "overwriting clean pages",
-	}},
-	{"btrfs", []string{"mkfs.btrfs", "-q"}, []string{"7.x"}, []string{"cold, reads of 65536 bytes", "warm, reads of 65536 bytes"}},
+	}, true},
+	{"btrfs", []string{"mkfs.btrfs", "-q"}, []string{"7.x"}, []string{"cold, reads of 65536 bytes", "warm, reads of 65536 bytes"}, true},
 }
 
-// dir is a folder there: the test's own if that is on a disk, else one on a loop
-// device whose file is in memory, since one on a disk would be cached as well.
+// dir is a folder there, on a loop device whose file is in memory: one on a disk
+// would be cached as well. Nobody else uses the file system.
 func (fs filesystem) dir(t *testing.T) string {
 	t.Helper()
+	dir := inMemory(t)
+	image := filepath.Join(dir, "image")
+	run(t, "truncate", "-s", imageSize, image)
+	return fs.mount(t, dir, image)
+}
+
+// gated is the same, on a disk whose reads the test can hold.
+func (fs filesystem) gated(t *testing.T) (string, *gate) {
+	t.Helper()
+	dir := inMemory(t)
+	g, image := newGate(t, dir)
+	return fs.mount(t, dir, image), g
+}
+
+const imageSize = "512M"
+
+func inMemory(t *testing.T) string {
+	t.Helper()
 	dir := t.TempDir()
-	var here unix.Statfs_t
-	if err := unix.Statfs(dir, &here); err != nil {
-		t.Fatal(err)
-	}
-	if fs.name == "ext4" && here.Type == unix.EXT4_SUPER_MAGIC {
-		return dir
-	}
-	if here.Type != unix.TMPFS_MAGIC {
-		mount(t, dir, "-t", "tmpfs", "tmpfs")
-	}
-	image, root := filepath.Join(dir, "image"), filepath.Join(dir, "root")
-	run(t, "truncate", "-s", "512M", image)
+	mount(t, dir, "-t", "tmpfs", "tmpfs")
+	return dir
+}
+
+// mount makes the file system in the image and mounts it in a folder of dir.
+func (fs filesystem) mount(t *testing.T, dir, image string) string {
+	t.Helper()
+	root := filepath.Join(dir, "root")
 	run(t, append(fs.mkfs, image)...)
 	run(t, "mkdir", root)
 	for _, module := range []string{"loop", fs.name} {
@@ -161,7 +177,7 @@ func (fs filesystem) dir(t *testing.T) string {
 func mount(t *testing.T, at string, what ...string) {
 	t.Helper()
 	run(t, append(append([]string{"mount"}, what...), at)...)
-	t.Cleanup(func() { run(t, "umount", "-l", at) })
+	t.Cleanup(func() { run(t, "umount", at) })
 }
 
 // largestFolio is how many pages it has, of those that are cached of the file:
@@ -233,9 +249,17 @@ func run(t *testing.T, command ...string) {
 
 // onThread runs f on a thread of its own and returns when that has ended: what
 // the collector keeps of a thread's latest read is settled then.
-func onThread(t *testing.T, f func()) {
+func onThread(t testing.TB, f func()) {
 	t.Helper()
-	thread := make(chan int)
+	_, wait := startThread(t, f)
+	wait()
+}
+
+// startThread runs f on a thread of its own, and returns its number and what
+// waits for its end.
+func startThread(t testing.TB, f func()) (tid int, wait func()) {
+	t.Helper()
+	started, done := make(chan int), make(chan struct{})
 	var body func()
 	body = func() {
 		runtime.LockOSThread() // never unlocked: the thread ends
@@ -243,16 +267,71 @@ func onThread(t *testing.T, f func()) {
 			go body() // the first thread never ends
 			select {}
 		}
+		// A signal may end sendfile before it has moved anything: it begins anew.
+		kerneltest.BlockSignals(t)
+		started <- unix.Gettid()
 		f()
-		thread <- unix.Gettid()
+		close(done)
 	}
 	go body()
-	task := fmt.Sprintf("/proc/self/task/%d", <-thread)
-	for range 1000 {
-		if _, err := os.Stat(task); errors.Is(err, os.ErrNotExist) {
-			return
+	tid = <-started
+	return tid, func() {
+		t.Helper()
+		<-done
+		task := fmt.Sprintf("/proc/self/task/%d", tid)
+		for range 1000 {
+			if _, err := os.Stat(task); errors.Is(err, os.ErrNotExist) {
+				return
+			}
+			time.Sleep(time.Millisecond)
 		}
-		time.Sleep(time.Millisecond)
+		t.Fatal("a thread does not end")
 	}
-	t.Fatal("a thread does not end")
+}
+
+// read reads a page.
+func (f *file) read(page int) {
+	f.t.Helper()
+	if _, err := unix.Pread(int(f.Fd()), make([]byte, pageSize), int64(page*pageSize)); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// readThere reads a page if it is cached, and says whether it was: the read
+// waits for nothing.
+func (f *file) readThere(page int) bool {
+	f.t.Helper()
+	n, err := unix.Preadv2(int(f.Fd()), [][]byte{make([]byte, pageSize)}, int64(page*pageSize), unix.RWF_NOWAIT)
+	if err != nil && err != unix.EAGAIN {
+		f.t.Fatal("preadv2:", err)
+	}
+	return n > 0
+}
+
+// ahead asks for pages to be brought in. Nobody waits for them.
+func (f *file) ahead(page, count int) {
+	f.t.Helper()
+	if err := unix.Fadvise(int(f.Fd()), int64(page*pageSize), int64(count*pageSize), unix.FADV_WILLNEED); err != nil {
+		f.t.Fatal("posix_fadvise:", err)
+	}
+}
+
+// await waits until so many of the file's pages are cached and up to date.
+func (f *file) await(pages int) {
+	f.t.Helper()
+	if !f.awaits(pages) {
+		f.t.Fatalf("%s: %d pages are cached, want %d", f.Name(), f.resident(), pages)
+	}
+}
+
+// awaits is the same, and says whether they are.
+func (f *file) awaits(pages int) bool {
+	f.t.Helper()
+	for range 1000 {
+		if f.resident() == pages {
+			return true
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	return false
 }

@@ -6,6 +6,11 @@
 #include "read.bpf.h"
 #include "marks.bpf.h"
 
+/* For tests: the device of the file system whose regular files alone count; 0 is all. */
+const volatile __u32 cachestat_only;
+#define CACHESTAT_S_IFMT 0170000
+#define CACHESTAT_S_IFREG 0100000
+
 /* Before Linux 5.16 tracepoints of the page cache are given pages, not folios. */
 struct page___cache {
 	struct address_space *mapping;
@@ -45,34 +50,45 @@ static __always_inline __u32 cachestat_order(bool typed, struct folio *folio)
 
 /*
  * A number for a file's cache: the inode's, and the lower half of the address,
- * since no more of a pointer can be had as a number.
+ * since no more of a pointer can be had as a number. 0 if it does not count.
  */
 static __always_inline __u64 cachestat_file(bool typed, struct address_space *mapping)
 {
 	struct inode *inode = FIELD(typed, mapping, host);
+	struct super_block *sb;
 	__u32 address;
 
+	if (cachestat_only) {
+		sb = FIELD(typed, inode, i_sb);
+		if (FIELD(typed, sb, s_dev) != cachestat_only ||
+		    (FIELD(typed, inode, i_mode) & CACHESTAT_S_IFMT) != CACHESTAT_S_IFREG)
+			return 0;
+	}
 	/* clang would shift the upper half away, which is not allowed on pointers */
 	asm("%0 = %1" : "=w"(address) : "w"((__u32)(unsigned long)mapping));
 	return FIELD(typed, inode, i_ino) * 0xbf58476d1ce4e5b9 + address;
 }
 
-/* The pages of a folio, or a single page on kernels without folios. */
+/* The pages of a folio, or a single page on kernels without folios; none if they do not count. */
 static __always_inline struct cachestat_range cachestat_range_of(bool typed, void *object)
 {
 	struct page___cache *page = object;
 	struct folio *folio = object;
+	struct address_space *mapping;
 	struct cachestat_range range;
 
 	if (bpf_core_type_exists(struct folio)) {
-		range.file = cachestat_file(typed, FIELD(typed, folio, mapping));
+		mapping = FIELD(typed, folio, mapping);
 		range.index = FIELD(typed, folio, index);
 		range.count = 1 << cachestat_order(typed, folio);
 	} else {
-		range.file = cachestat_file(typed, FIELD(typed, page, mapping));
+		mapping = FIELD(typed, page, mapping);
 		range.index = FIELD(typed, page, index);
 		range.count = 1;
 	}
+	range.file = cachestat_file(typed, mapping);
+	if (!range.file)
+		range.count = 0;
 	return range;
 }
 

@@ -75,6 +75,18 @@ static __always_inline struct cachestat_marks *cachestat_find(__u64 file, __u64 
 	return m && m->tag == tag && cachestat_marked(m) ? m : NULL;
 }
 
+/* Removes the mark of a page; returns how many there were. */
+static __always_inline __u64 cachestat_take_page(__u64 file, __u64 index)
+{
+	__u64 tag = cachestat_tag(file, index / CACHESTAT_CHUNK), i = index % CACHESTAT_CHUNK;
+	struct cachestat_marks *m = cachestat_row(tag);
+
+	if (!m || m->tag != tag || !m->page[i])
+		return 0;
+	m->page[i] = 0;
+	return 1;
+}
+
 /*
  * Removes the marks of a part of a chunk; returns how many there were. A
  * function of its own, as the next: the verifier looks at each only once.

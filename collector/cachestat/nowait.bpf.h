@@ -24,41 +24,6 @@ struct address_space___pages {
 	struct xarray i_pages;
 } __attribute__((preserve_access_index));
 
-struct task_struct___uring {
-	void *io_uring;
-} __attribute__((preserve_access_index));
-
-struct pt_regs___x86_call6 {
-	unsigned long orig_ax;
-	unsigned long r9;
-} __attribute__((preserve_access_index));
-
-struct pt_regs___arm64_call6 {
-	__u64 regs[31];
-	__s32 syscallno;
-} __attribute__((preserve_access_index));
-
-/* include/uapi/linux/fs.h, and the numbers of preadv2 */
-#define CACHESTAT_RWF_NOWAIT 0x8
-#define CACHESTAT_PREADV2_X86 327
-#define CACHESTAT_PREADV2_ARM64 286
-
-/* Whether what the task reads may be read so: by io_uring, or preadv2 that says it. */
-static __always_inline bool cachestat_does_not_wait(struct task_struct *task)
-{
-	struct task_struct___uring *uring = (void *)task;
-	struct pt_regs___arm64_call6 *arm64;
-	struct pt_regs___x86_call6 *x86;
-
-	if (bpf_core_field_exists(uring->io_uring) && uring->io_uring)
-		return true;
-	x86 = (void *)bpf_task_pt_regs(task);
-	if (bpf_core_field_exists(x86->r9))
-		return x86->orig_ax == CACHESTAT_PREADV2_X86 && x86->r9 & CACHESTAT_RWF_NOWAIT;
-	arm64 = (void *)x86;
-	return arm64->syscallno == CACHESTAT_PREADV2_ARM64 && arm64->regs[5] & CACHESTAT_RWF_NOWAIT;
-}
-
 /* An entry of the tree of pages that is a node of it: the lowest bits say so. */
 static __always_inline struct xa_node *cachestat_node(__u64 entry)
 {

@@ -4,6 +4,7 @@ package cachestat
 
 import (
 	"encoding/binary"
+	"runtime"
 	"testing"
 	"unsafe"
 
@@ -25,72 +26,65 @@ func TestReadsThatDoNotWait(t *testing.T) {
 	for i, w := range waysHere(t) {
 		t.Run(w.name, func(t *testing.T) {
 			f := newFile(t, dir, "blocks", blocks*block)
-			e := kerneltest.Run(t, w.spec())
+			e := kerneltest.Run(t, w.only(t, dir))
 			for _, tt := range []struct {
 				name string
 				// read reads the block and returns how many pages it got.
-				read func(t *testing.T, f *file, at int) int
+				read func(t testing.TB, f *file, at int) int
 			}{
 				{"preadv2 with RWF_NOWAIT", nowait},
-				{"io_uring", func(t *testing.T, f *file, at int) int {
+				{"io_uring", func(t testing.TB, f *file, at int) int {
 					ring := newRing(t)
 					defer unix.Close(ring.fd)
-					return ring.read(t, f, at)
+					return inPages(ring.read(t, f, at, block*pageSize))
 				}},
 			} {
-				var got, want counts
-				for range attempts() {
-					f.t = t
+				kerneltest.Conclusive(t, attempts, func(a *kerneltest.Attempt) {
+					f.t = a
 					coldRandom(f)
 					one := make([]byte, pageSize)
-					before := read(t, e)
-					want = counts{misses: blocks}
-					onThread(t, func() {
+					r, before := watch(a, f), counted(a, e)
+					want := counts{misses: blocks}
+					onThread(a, func() {
 						for b := range blocks {
 							at := b * block * pageSize
 							if _, err := unix.Pread(int(f.Fd()), one, int64(at)); err != nil {
-								t.Error(err)
+								a.Error(err)
 							}
-							n := tt.read(t, f, at)
+							n := tt.read(a, f, at)
 							want[hits] += min(n, 1)
 							want[misses] += max(n, 1) - 1
 						}
 					})
-					after := read(t, e)
-					got = counts{hits: after[hits] - before[hits], misses: after[misses] - before[misses]}
-					if got[hits] < want[hits] || got[misses] < want[misses]*(1000-w.unreported)/1000 || got == want {
-						break
+					after := counted(a, e)
+					r.ends()
+					for j, name := range names[:2] {
+						row := kerneltest.Row{
+							Metric: "ebpf_page_cache_" + name + "_total", Source: "the pages of the workload",
+							Workload: "ext4: blocks whose first page is cached, read by " + tt.name,
+						}
+						if i == 0 {
+							kerneltest.Accuracy(a, row, after[j]-before[j], r.exactly(want[j]))
+						} else {
+							kerneltest.Check(a, row.Metric+", "+row.Workload, after[j]-before[j], r.exactly(want[j]))
+						}
 					}
-				}
-				for j, name := range names[:2] {
-					truth := kerneltest.Exactly(want[j])
-					if w.unreported > 0 {
-						truth.Below = want[j] * w.unreported / 1000
-						truth.Why = "The tracepoint, all that this kernel has to see reads by, is silent where a read had to wait for the last page of a batch."
-					}
-					row := kerneltest.Row{
-						Metric: "ebpf_page_cache_" + name + "_total", Source: "the pages of the workload",
-						Workload: "ext4: blocks whose first page is cached, read by " + tt.name,
-					}
-					if i == 0 {
-						kerneltest.Accuracy(t, row, got[j], truth)
-					} else if got[j] < want[j]-truth.Below || got[j] > want[j] {
-						t.Errorf("%s: counted %v, want %v", tt.name, got, want)
-					}
-				}
+				})
 			}
 		})
 	}
 }
 
 // nowait asks for a block without waiting; that nothing is there is no error.
-func nowait(t *testing.T, f *file, at int) int {
+func nowait(t testing.TB, f *file, at int) int {
 	n, err := unix.Preadv2(int(f.Fd()), [][]byte{make([]byte, block*pageSize)}, int64(at), unix.RWF_NOWAIT)
 	if err != nil && err != unix.EAGAIN {
 		t.Error("preadv2:", err)
 	}
-	return (max(n, 0) + pageSize - 1) / pageSize
+	return inPages(n)
 }
+
+func inPages(bytes int) int { return (max(bytes, 0) + pageSize - 1) / pageSize }
 
 // ring is an io_uring with room for one read (io_uring(7)).
 type ring struct {
@@ -109,7 +103,7 @@ const (
 	sqesAt                   = 0x10000000
 )
 
-func newRing(t *testing.T) *ring {
+func newRing(t testing.TB) *ring {
 	r := new(ring)
 	fd, _, errno := unix.Syscall(unix.SYS_IO_URING_SETUP, 1, addr(r.params[:]), 0)
 	if errno != 0 {
@@ -131,9 +125,9 @@ func (r *ring) at(offset int) *uint32 {
 	return (*uint32)(unsafe.Pointer(&r.submitted[binary.NativeEndian.Uint32(r.params[offset:])]))
 }
 
-// read asks for a block and waits until all of it is there.
-func (r *ring) read(t *testing.T, f *file, at int) int {
-	buf := make([]byte, block*pageSize)
+// read asks for so many bytes, waits until all are there, and returns how many.
+func (r *ring) read(t testing.TB, f *file, at, size int) int {
+	buf := make([]byte, size)
 	clear(r.entry)
 	r.entry[0] = opRead
 	binary.NativeEndian.PutUint32(r.entry[4:], uint32(f.Fd()))
@@ -150,10 +144,11 @@ func (r *ring) read(t *testing.T, f *file, at int) int {
 		t.Error("io_uring: nothing is done")
 		return 0
 	}
+	runtime.KeepAlive(buf) // the kernel has its address only
 	cqe := r.submitted[binary.NativeEndian.Uint32(r.params[cqCQEs:]):]
 	n := int32(binary.NativeEndian.Uint32(cqe[8:]))
 	if int(n) != len(buf) {
 		t.Errorf("io_uring: read %d bytes, want %d", n, len(buf))
 	}
-	return (int(max(n, 0)) + pageSize - 1) / pageSize
+	return int(n)
 }

@@ -3,8 +3,13 @@
 package cachestat
 
 import (
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -15,18 +20,14 @@ import (
 type way struct {
 	name     string
 	programs []string // the first of each way's
-	// unreported is how many of a thousand pages read it may not see: the
-	// tracepoint is silent where a read had to wait for the last page of a
-	// batch, which this test provokes.
-	unreported int
 	// kernels of the matrix that have it.
 	kernels []string
 }
 
 var ways = []way{
-	{"functions", []string{"cachestat_read_exit", "cachestat_read_exit_old"}, 0, []string{"5.10", "6.1", "6.12", "7.x"}},
-	{"tracepoint", []string{"cachestat_get_pages"}, 20, []string{"6.12", "7.x"}},
-	{"kprobes", []string{"cachestat_read_end", "cachestat_read_end_old"}, 0, []string{"5.10", "6.1"}},
+	{"functions", []string{"cachestat_read_exit", "cachestat_read_exit_old"}, []string{"5.10", "6.1", "6.12", "7.x"}},
+	{"tracepoint", []string{"cachestat_get_pages"}, []string{"6.12", "7.x"}},
+	{"kprobes", []string{"cachestat_read_end", "cachestat_read_end_old"}, []string{"5.10", "6.1"}},
 }
 
 // spec is the collector's, with this way only.
@@ -40,6 +41,44 @@ func (w way) spec() collector.Spec {
 		}
 	}
 	return spec
+}
+
+// only is the spec, with nothing counted but the file system of a path: what
+// others do elsewhere does not disturb a test.
+func (w way) only(t testing.TB, path string) collector.Spec {
+	t.Helper()
+	spec := w.spec()
+	load, device := spec.Load, deviceOf(t, path)
+	spec.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err == nil {
+			err = obj.Variables["cachestat_only"].Set(device)
+		}
+		return obj, err
+	}
+	return spec
+}
+
+// deviceOf is the number that the kernel has for the file system of a path.
+// stat(2) has another with btrfs.
+func deviceOf(t testing.TB, path string) uint32 {
+	t.Helper()
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var longest string
+	var major, minor uint32
+	for line := range strings.Lines(string(mounts)) {
+		fields := strings.Fields(line)
+		if at := fields[4]; strings.HasPrefix(path, at) && len(at) > len(longest) {
+			longest = at
+			if _, err := fmt.Sscanf(fields[2], "%d:%d", &major, &minor); err != nil {
+				t.Fatal(line, err)
+			}
+		}
+	}
+	return major<<20 | minor
 }
 
 // waysHere are those that this kernel has: in the matrix, that it should have.

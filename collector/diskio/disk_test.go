@@ -3,15 +3,12 @@
 package diskio_test
 
 import (
-	"fmt"
+	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
@@ -40,17 +37,15 @@ var operations = []string{"read", "write", "discard", "flush"}
 func (d disk) kernelCounts(t testing.TB) counts {
 	t.Helper()
 	var last string
-	for range 2000 {
+	kerneltest.Until(t, d.name+" comes to rest", func() error {
 		now := read(t, d.sysfs("stat"))
-		field := strings.Fields(now)
-		if now == last && field[8] == "0" {
-			return parseStat(t, field)
+		if now == last && strings.Fields(now)[8] == "0" {
+			return nil
 		}
 		last = now
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("%s does not come to rest: %s", d.name, last)
-	return nil
+		return errors.New(now)
+	})
+	return parseStat(t, strings.Fields(last))
 }
 
 // parseStat reads the fields of Documentation/block/stat.rst.
@@ -90,76 +85,16 @@ func (d disk) set(t testing.TB, attribute, value string) {
 	t.Cleanup(func() { write(t, path, old) })
 }
 
-// lock keeps udev from reading the disk whenever somebody has written to it.
-func (d disk) lock(t testing.TB) {
-	t.Helper()
-	f, err := os.Open(d.path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { f.Close() })
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		t.Fatalf("locking %s: %v", d.path(), err)
-	}
-}
-
 // loop makes a disk of so many bytes that are kept in memory: in the returned
 // file, so that no other disk takes part.
 func loop(t testing.TB, size int64) (disk, *os.File) {
 	t.Helper()
-	fd, err := unix.MemfdCreate("diskio-test", unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
-	if err != nil {
-		t.Fatalf("making a file in memory: %v", err)
-	}
-	backing := os.NewFile(uintptr(fd), "diskio-test")
-	t.Cleanup(func() { backing.Close() })
-	if err := backing.Truncate(size); err != nil {
-		t.Fatal(err)
-	}
-	d := attachLoop(t, backing)
-	d.lock(t)
+	device, backing := kerneltest.MemoryDisk(t, size)
+	d := disk{filepath.Base(device.Name())}
 	d.set(t, "queue/iostats", "1")
 	d.set(t, "queue/nomerges", "0")
 	d.set(t, "queue/max_sectors_kb", read(t, d.sysfs("queue/max_hw_sectors_kb")))
 	return d, backing
-}
-
-// attachLoop attaches a free loop device to the file, until the test ends or
-// dies.
-func attachLoop(t testing.TB, backing *os.File) disk {
-	t.Helper()
-	if kerneltest.Kernel() != "" {
-		kerneltest.Command(t, "modprobe", "loop")
-	}
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
-	if err != nil {
-		t.Fatalf("%v: load the module loop", err)
-	}
-	defer control.Close()
-	for {
-		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			t.Fatalf("finding a free loop device: %v", err)
-		}
-		d := disk{fmt.Sprintf("loop%d", n)}
-		f, err := os.OpenFile(d.path(), os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = unix.IoctlLoopConfigure(int(f.Fd()), &unix.LoopConfig{
-			Fd:   uint32(backing.Fd()),
-			Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR},
-		})
-		if err == unix.EBUSY { // somebody else has found it free
-			f.Close()
-			continue
-		}
-		if err != nil {
-			t.Fatalf("attaching %s: %v", d.path(), err)
-		}
-		t.Cleanup(func() { f.Close() })
-		return d
-	}
 }
 
 func read(t testing.TB, path string) string {

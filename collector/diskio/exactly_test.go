@@ -3,56 +3,57 @@
 package diskio_test
 
 import (
-	"fmt"
 	"testing"
 
+	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// exactly runs a comparison of exact numbers. The matrix's machines belong to
-// the test, so there it must hold at once. Elsewhere others may read the disk at
-// the same time, and there are kernels that run no program while certain
-// processes are current: it is tried again before it fails.
-func exactly(t *testing.T, compare func(t testing.TB)) {
+// trial is an attempt at a comparison of exact numbers. Its disks are its own,
+// and the kernel's statistics count what others do with them; but what completes
+// while a process runs that the kernel hides from programs, these do not see.
+type trial struct {
+	*kerneltest.Attempt
+	hidden *kerneltest.Watch
+}
+
+// exactly runs a comparison of exact numbers.
+func exactly(t *testing.T, compare func(t *trial)) {
 	t.Helper()
-	attempts := 4
-	if kerneltest.Kernel() != "" {
-		attempts = 1
-	}
-	for {
-		try := &attempt{TB: t}
-		compare(try)
-		attempts--
-		if len(try.errors) == 0 {
-			return
-		}
-		if attempts == 0 {
-			for _, e := range try.errors {
-				t.Error(e)
-			}
-			return
-		}
-		t.Logf("trying again, because of %q", try.errors)
-	}
+	kerneltest.Conclusive(t, 6, func(a *kerneltest.Attempt) {
+		compare(&trial{a, kerneltest.WatchHidden(a)})
+	})
 }
 
-// attempt is a test whose errors are kept.
-type attempt struct {
-	testing.TB
-	errors []string
+// see starts to watch the disk.
+func (t *trial) see(e *engine.Engine, d disk) *watch {
+	t.Helper()
+	w := see(t, e, d)
+	w.hidden, w.last = t.hidden, t.Last
+	return w
 }
 
-func (a *attempt) Errorf(format string, args ...any) {
-	a.errors = append(a.errors, fmt.Sprintf(format, args...))
+// perStint is how many I/Os of one disk can complete in a stint of a hidden
+// process: twice as many as are under way.
+const perStint = 16
+
+// less returns how many of so many I/Os hidden processes may have kept from the
+// programs.
+func (s seen) less(of uint64) uint64 { return uint64(s.hidden.Events(int(of), perStint, s.last)) }
+
+// ios returns the exact number of I/Os.
+func (s seen) ios(want uint64) kerneltest.Truth[uint64] {
+	return kerneltest.Exactly(want).Beside(s.less(want), 0, s.hidden.String())
 }
 
-// named is a test whose errors say what they are about.
-type named struct {
-	testing.TB
-	name string
+// bytes returns the exact number of bytes of so many I/Os. Hidden ones have their
+// part of them, or twice that.
+func (s seen) bytes(want, ios uint64) kerneltest.Truth[uint64] {
+	return kerneltest.Exactly(want).Beside(min(want, want*2*s.less(ios)/max(ios, 1)), 0, s.hidden.String())
 }
 
-func (n named) Errorf(format string, args ...any) {
-	n.Helper()
-	n.TB.Errorf("%s: %s", n.name, fmt.Sprintf(format, args...))
+// none is no I/O of a kind that there is only if a program has missed another,
+// of so many.
+func (s seen) none(of uint64) kerneltest.Truth[uint64] {
+	return kerneltest.Exactly[uint64](0).Beside(0, s.less(of), s.hidden.String())
 }

@@ -22,7 +22,7 @@ func TestMapFull(t *testing.T) {
 	for i := range spec.Tables {
 		spec.Tables[i].Size = func() (uint32, error) { return 5 + 2, nil }
 	}
-	exactly(t, func(t testing.TB) {
+	exactly(t, func(t *trial) {
 		e := kerneltest.Run(t, spec)
 		kernel, ours := everything(t, e)
 		var last disk
@@ -39,25 +39,27 @@ func TestMapFull(t *testing.T) {
 			last = d
 		}
 		kernelAfter, oursAfter := everything(t, e)
-		equal(t, "reads of all disks", reads(oursAfter)-reads(ours), kernelAfter-kernel)
+		hidden := t.hidden.Hidden()
+		less := func(of uint64) uint64 { return uint64(hidden.Events(int(of), perStint, t.Last)) }
+		kerneltest.Check(t, "reads of all disks", reads(oursAfter)-reads(ours),
+			kerneltest.Exactly(kernelAfter-kernel).Beside(less(kernelAfter-kernel), 0, hidden.String()))
 		equal(t, "reads of the third disk in a row of its own", collected(oursAfter, last.name)["read"].ios, 0)
 		var misplaced uint64
 		for _, n := range collected(oursAfter, "other") {
 			misplaced += n.ios
 		}
-		if misplaced < n {
-			t.Errorf("%d I/Os are under device=\"other\", %d were made", misplaced, n)
-		}
+		kerneltest.Check(t, "I/Os under device=\"other\"", min(misplaced, n),
+			kerneltest.Exactly[uint64](n).Beside(less(n), 0, hidden.String()))
 		equal(t, "misplaced I/Os said to be lost",
 			oursAfter.Value("kernscope_lost_events_total", "collector=diskio", "reason=map_full"), float64(misplaced))
 	})
 }
 
 // everything is the kernel's number of reads of all disks, and ours at the same
-// time: a machine's other disks do not rest for long.
-func everything(t testing.TB, e *engine.Engine) (uint64, kerneltest.Numbers) {
+// time: a machine's other disks do not rest for long, and some never.
+func everything(t *trial, e *engine.Engine) (uint64, kerneltest.Numbers) {
 	t.Helper()
-	for range 2000 {
+	for range 500 {
 		before, idle := kernelReads(t)
 		ours := kerneltest.Read(t, e)
 		after, stillIdle := kernelReads(t)
@@ -66,7 +68,7 @@ func everything(t testing.TB, e *engine.Engine) (uint64, kerneltest.Numbers) {
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
-	t.Fatal("the disks do not come to rest")
+	t.Void("the machine's disks do not come to rest")
 	return 0, nil
 }
 
@@ -81,7 +83,11 @@ func kernelReads(t testing.TB) (uint64, bool) {
 	var n uint64
 	idle := true
 	for _, d := range disks {
-		field := strings.Fields(read(t, disk{d.Name()}.sysfs("stat")))
+		stat, err := os.ReadFile(disk{d.Name()}.sysfs("stat"))
+		if err != nil {
+			return 0, false // it has just gone
+		}
+		field := strings.Fields(string(stat))
 		n += parseStat(t, field)["read"].ios
 		idle = idle && field[8] == "0"
 	}

@@ -145,7 +145,7 @@ func driveBios(t *testing.T, e *engine.Engine, d disk) {
 	if s.kernel["read"].ios > 0 { // else the kernel keeps no account of it
 		s.bios(t)
 	}
-	everyDevice(t, e)
+	everyDevice(t, e, nil)
 }
 
 func deviceMapper(t *testing.T, e *engine.Engine) {
@@ -210,7 +210,7 @@ func driveMultipath(t *testing.T, e *engine.Engine) {
 		equal(t, "both paths' number of "+op, both[op].ios, want[op].ios)
 		equal(t, "both paths' bytes of "+op, both[op].bytes, want[op].bytes)
 	}
-	everyDevice(t, e)
+	everyDevice(t, e, nil)
 }
 
 // hasNumber says whether the kernel's list of disks has the disk's number.

@@ -21,6 +21,8 @@ type watch struct {
 	engine *engine.Engine
 	before kerneltest.Numbers
 	kernel counts
+	hidden *kerneltest.Watch
+	last   bool // attempt
 }
 
 // see starts to watch the disk.
@@ -34,12 +36,15 @@ type seen struct {
 	ours, kernel  counts
 	before, after kerneltest.Numbers
 	disk          disk
+	hidden        kerneltest.Hidden
+	last          bool
 }
 
 // seen ends the watch. Nothing may have been lost.
 func (w *watch) seen(t testing.TB) seen {
 	t.Helper()
-	s := seen{kernel: w.disk.kernelCounts(t), before: w.before, after: kerneltest.Read(t, w.engine), disk: w.disk}
+	s := seen{kernel: w.disk.kernelCounts(t), before: w.before, after: kerneltest.Read(t, w.engine), disk: w.disk, last: w.last}
+	s.hidden = w.hidden.Hidden()
 	s.after.Lost(t)
 	s.ours = collected(s.after, w.disk.name).minus(collected(s.before, w.disk.name))
 	s.kernel = s.kernel.minus(w.kernel)
@@ -91,8 +96,8 @@ func (s seen) requests(t testing.TB, emptyFlushes uint64) {
 		if op == "write" {
 			want -= emptyFlushes
 		}
-		equal(t, s.disk.name+"'s number of "+op, s.ours[op].ios, want)
-		equal(t, s.disk.name+"'s bytes of "+op, s.ours[op].bytes, s.kernel[op].bytes)
+		kerneltest.Check(t, s.disk.name+"'s number of "+op, s.ours[op].ios, s.ios(want))
+		kerneltest.Check(t, s.disk.name+"'s bytes of "+op, s.ours[op].bytes, s.bytes(s.kernel[op].bytes, want))
 		// Both start at the same stamp. The kernel stops later, how much
 		// depends on the machine, and rounds down before and after.
 		if most := s.kernel[op].ns + 1e6; s.ours[op].ns > most {
@@ -118,8 +123,8 @@ func (s seen) bios(t testing.TB) {
 func (s seen) clean(t testing.TB) {
 	t.Helper()
 	for op, n := range s.ours {
-		equal(t, s.disk.name+"'s errors of "+op, n.errors, 0)
-		equal(t, s.disk.name+"'s untimed "+op, n.untimed, 0)
+		kerneltest.Check(t, s.disk.name+"'s errors of "+op, n.errors, kerneltest.Exactly[uint64](0))
+		kerneltest.Check(t, s.disk.name+"'s untimed "+op, n.untimed, s.none(n.ios))
 	}
 }
 
@@ -130,7 +135,7 @@ func (s seen) service(t testing.TB) {
 		labels := []string{"device=" + s.disk.name, "operation=" + op}
 		count, sum := s.after.Hist(service, labels...)
 		oldCount, oldSum := s.before.Hist(service, labels...)
-		equal(t, s.disk.name+"'s service times of "+op, count-oldCount, n.ios)
+		kerneltest.Check(t, s.disk.name+"'s service times of "+op, count-oldCount, s.ios(n.ios))
 		if sum-oldSum > n.ns {
 			t.Errorf("%s's service time of %s is %d ns, more than the whole, %d", s.disk.name, op, sum-oldSum, n.ns)
 		}

@@ -3,6 +3,7 @@
 package diskio_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,12 +18,6 @@ import (
 )
 
 // The kinds of disk that the kernel makes of nothing, each until the test ends.
-
-// module loads a kernel module until the test ends.
-func module(t testing.TB, name string, options ...string) {
-	t.Helper()
-	kerneltest.Command(t, "modprobe", append([]string{name}, options...)...)
-}
 
 // settings writes values to files in a folder, in order.
 func settings(t testing.TB, folder string, pairs ...string) {
@@ -50,7 +45,7 @@ func folder(t testing.TB, path string) string {
 // nullBlk completes after "delay"; options are further attributes.
 func nullBlk(t testing.TB, name string, delay time.Duration, options ...string) disk {
 	t.Helper()
-	module(t, "null_blk", "nr_devices=0")
+	kerneltest.LoadModule(t, "null_blk", "nr_devices=0")
 	config := folder(t, "nullb/"+name)
 	pairs := []string{"size", "64", "irqmode", "1"}
 	if delay > 0 {
@@ -73,7 +68,7 @@ func nullBlk(t testing.TB, name string, delay time.Duration, options ...string) 
 // the length in its table.
 func mapped(t testing.TB, name, kind, rest string, sectors int) disk {
 	t.Helper()
-	module(t, "dm-mod")
+	kerneltest.LoadModule(t, "dm-mod")
 	kerneltest.Command(t, "dmsetup", "create", name, "--noudevsync", "--table", fmt.Sprintf("0 %d %s %s", sectors, kind, rest))
 	t.Cleanup(func() { kerneltest.Command(t, "dmsetup", "remove", "--noudevsync", name) })
 	minor := strings.TrimSpace(kerneltest.Command(t, "dmsetup", "info", "-c", "--noheadings", "-o", "minor", name))
@@ -92,7 +87,7 @@ func (d disk) sectors(t testing.TB) int {
 
 func zram(t testing.TB) disk {
 	t.Helper()
-	module(t, "zram", "num_devices=1")
+	kerneltest.LoadModule(t, "zram", "num_devices=1")
 	d := disk{"zram0"}
 	write(t, d.sysfs("disksize"), "8M")
 	t.Cleanup(func() { write(t, d.sysfs("reset"), "1") })
@@ -101,7 +96,7 @@ func zram(t testing.TB) disk {
 
 func ramDisk(t testing.TB) disk {
 	t.Helper()
-	module(t, "brd", "rd_nr=1", "rd_size=8192")
+	kerneltest.LoadModule(t, "brd", "rd_nr=1", "rd_size=8192")
 	return disk{"ram0"}
 }
 
@@ -109,28 +104,28 @@ func ramDisk(t testing.TB) disk {
 // driver's options while it runs.
 func scsi(t testing.TB) (d disk, options string) {
 	t.Helper()
-	module(t, "sd_mod")
-	module(t, "scsi_debug", "delay=0", "ndelay=100000", "dev_size_mb=8")
+	kerneltest.LoadModule(t, "sd_mod")
+	kerneltest.LoadModule(t, "scsi_debug", "delay=0", "ndelay=100000", "dev_size_mb=8")
 	options = "/sys/bus/pseudo/drivers/scsi_debug"
-	for range 2000 {
+	kerneltest.Until(t, "a SCSI disk appears", func() error {
 		found, err := filepath.Glob(options + "/adapter0/host*/target*/*/block/*")
 		if err != nil {
 			t.Fatal(err)
 		}
-		if len(found) > 0 && !strings.HasPrefix(read(t, filepath.Join(found[0], "stat")), "0 ") {
-			return disk{filepath.Base(found[0])}, options
+		if len(found) == 0 || strings.HasPrefix(read(t, filepath.Join(found[0], "stat")), "0 ") {
+			return errors.New("none that was read")
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatal("no SCSI disk appeared")
-	return disk{}, ""
+		d.name = filepath.Base(found[0])
+		return nil
+	})
+	return d, options
 }
 
 // raid makes an md array without metadata of two disks.
 func raid(t testing.TB, name, level string, members [2]disk) disk {
 	t.Helper()
-	module(t, "md_mod")
-	module(t, level)
+	kerneltest.LoadModule(t, "md_mod")
+	kerneltest.LoadModule(t, level)
 	write(t, "/sys/module/md_mod/parameters/new_array", name)
 	d := disk{name}
 	md := d.sysfs("md")
@@ -155,8 +150,8 @@ func raid(t testing.TB, name, level string, members [2]disk) disk {
 func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
 	t.Helper()
 	const name = "kernscope-test"
-	module(t, "nvme-tcp")
-	module(t, "nvmet-tcp")
+	kerneltest.LoadModule(t, "nvme-tcp")
+	kerneltest.LoadModule(t, "nvmet-tcp")
 	subsystem := folder(t, "nvmet/subsystems/"+name)
 	write(t, filepath.Join(subsystem, "attr_allow_any_host"), "1")
 	namespace := folder(t, "nvmet/subsystems/"+name+"/namespaces/1")
@@ -180,7 +175,7 @@ func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
 			}
 		}
 	})
-	for range 2000 {
+	kerneltest.Until(t, "an NVMe disk with two paths appears", func() error {
 		// The paths are nvme0c0n1 and nvme0c1n1, the head is nvme0n1.
 		found, err := filepath.Glob("/sys/block/nvme*n1")
 		if err != nil {
@@ -195,25 +190,19 @@ func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
 			}
 		}
 		if head.name != "" && len(paths) == 2 {
-			return head, paths
+			return nil
 		}
-		time.Sleep(5 * time.Millisecond)
-	}
-	t.Fatalf("no NVMe disk with two paths appeared: %v %v", head, paths)
-	return head, nil
+		return fmt.Errorf("head %v, paths %v", head, paths)
+	})
+	return head, paths
 }
 
 // connect makes an NVMe controller. A slow machine's target may answer late.
 func connect(t testing.TB, options string) {
 	t.Helper()
-	var err error
-	for range 20 {
-		if err = os.WriteFile("/dev/nvme-fabrics", []byte(options), 0); err == nil {
-			return
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
-	t.Fatalf("connecting to the NVMe target: %v", err)
+	kerneltest.Until(t, "the NVMe target answers", func() error {
+		return os.WriteFile("/dev/nvme-fabrics", []byte(options), 0)
+	})
 }
 
 func nvmeControllers(t testing.TB) map[string]bool {

@@ -80,6 +80,7 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 	}
 	h.leave(t, controller)
 	calls := map[string]int{"open": unix.SYS_OPENAT, "read": unix.SYS_PREAD64, "write": unix.SYS_PWRITE64}
+	primesName := kerneltest.Own("primes")
 	primes := map[string]int{"open": 101, "read": 211, "write": 307}
 
 	e := kerneltest.Run(t, spec, "cgroups")
@@ -88,7 +89,7 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 		path := root() + "/" + p.path
 		h.make(t, path)
 		h.enter(t, path)
-		kerneltest.As(t, "primes", func() {
+		kerneltest.As(t, primesName, func() {
 			for operation, call := range calls {
 				for range primes[operation] * (i + 1) {
 					unix.RawSyscall6(uintptr(call), invalid, 0, 0, 0, 0, 0)
@@ -98,7 +99,7 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 		h.enter(t, "/")
 	}
 	live := untilNone(t, e, func(key string) bool {
-		return strings.HasPrefix(key, operations+"{process=primes,") && strings.Contains(key, "cgroup=id:")
+		return strings.HasPrefix(key, operations+"{process="+primesName+",") && strings.Contains(key, "cgroup=id:")
 	})
 	missed := live.Missed(before)
 	sums := make(map[string]float64)
@@ -106,14 +107,14 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 	for i, p := range places() {
 		for operation, n := range primes {
 			made += n * (i + 1)
-			got := live.Value(operations, "process=primes", "operation="+operation, "cgroup="+p.cgroup, "container="+p.container)
+			got := live.Value(operations, "process="+primesName, "operation="+operation, "cgroup="+p.cgroup, "container="+p.container)
 			sums[operation] += got
 			if want := n * (i + 1); int(got) > want || int(got) < want-missed {
 				t.Errorf("%s in %s: %v counted, %d made, %d missed", operation, p.path, got, want, missed)
 			}
 		}
 	}
-	if all := of(live, "primes"); all != sums["open"]+sums["read"]+sums["write"] {
+	if all := of(live, primesName); all != sums["open"]+sums["read"]+sums["write"] {
 		t.Errorf("%v operations in all cgroups, %v in these", all, sums)
 	}
 	live.Lost(t)
@@ -125,10 +126,10 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 
 	h.remove(t, root())
 	dead := untilNone(t, e, func(key string) bool {
-		return strings.HasPrefix(key, operations+"{process=primes,") && !strings.Contains(key, "cgroup=gone,")
+		return strings.HasPrefix(key, operations+"{process="+primesName+",") && !strings.Contains(key, "cgroup=gone,")
 	})
 	for operation, want := range sums {
-		if got := dead.Value(operations, "process=primes", "operation="+operation, "cgroup=gone", "container=gone"); got != want {
+		if got := dead.Value(operations, "process="+primesName, "operation="+operation, "cgroup=gone", "container=gone"); got != want {
 			t.Errorf("%s: %v among the gone, %v before", operation, got, want)
 		}
 	}
@@ -145,7 +146,7 @@ func testCgroups(t *testing.T, spec collector.Spec, controller string, show bool
 // every reading if these come fast.
 func untilNone(t *testing.T, e *engine.Engine, such func(key string) bool) kerneltest.Numbers {
 	t.Helper()
-	for begin := time.Now(); ; time.Sleep(10 * time.Millisecond) {
+	return kerneltest.Eventually(t, time.Minute, "samples do not go", func() (kerneltest.Numbers, error) {
 		n := kerneltest.Read(t, e)
 		var left []string
 		for key := range n {
@@ -153,13 +154,11 @@ func untilNone(t *testing.T, e *engine.Engine, such func(key string) bool) kerne
 				left = append(left, key)
 			}
 		}
-		if len(left) == 0 {
-			return n
+		if len(left) > 0 {
+			return nil, fmt.Errorf("%q", left)
 		}
-		if time.Since(begin) > time.Minute {
-			t.Fatalf("%q are still there", left)
-		}
-	}
+		return n, nil
+	})
 }
 
 // TestStormOfCgroups goes through two thousand cgroups that come and go, while
@@ -190,7 +189,8 @@ func TestStormOfCgroups(t *testing.T) {
 			h.make(t, root())
 			e := kerneltest.Run(t, tc.spec, "cgroups")
 			before := kerneltest.Read(t, e)
-			steady, stop := counting(t, "steady")
+			steadyName, stormName := kerneltest.Own("steady"), kerneltest.Own("storm")
+			steady, stop := counting(t, steadyName)
 			total, made := 0.0, 0
 			look := func() kerneltest.Numbers {
 				n := kerneltest.Read(t, e)
@@ -211,7 +211,7 @@ func TestStormOfCgroups(t *testing.T) {
 				path := fmt.Sprintf("%s/storm-%d.scope", root(), i)
 				h.make(t, path)
 				h.enter(t, path)
-				kerneltest.As(t, "storm", func() {
+				kerneltest.As(t, stormName, func() {
 					for range 3 {
 						unix.RawSyscall6(unix.SYS_OPENAT, invalid, 0, 0, 0, 0, 0)
 						made++
@@ -230,7 +230,7 @@ func TestStormOfCgroups(t *testing.T) {
 			n := look()
 			missed := n.Missed(before)
 			lost := n.Value("kernscope_lost_events_total", "collector=fileops", "reason=map_full")
-			got, want := of(n, "storm")+of(n, "steady"), float64(made+int(steady.Load()))
+			got, want := of(n, stormName)+of(n, steadyName), float64(made+int(steady.Load()))
 			least := want - float64(missed)
 			if !tc.own {
 				// Of the others, some are other processes'.
@@ -242,8 +242,8 @@ func TestStormOfCgroups(t *testing.T) {
 			if got < least || got > want {
 				t.Errorf("%v counted, %v made, %d missed, %v lost", got, want, missed, lost)
 			}
-			if tc.own && of(n, "storm") < float64(made-missed) || !tc.own && lost == 0 {
-				t.Errorf("%v of the storm's %d by name, %v lost", of(n, "storm"), made, lost)
+			if tc.own && of(n, stormName) < float64(made-missed) || !tc.own && lost == 0 {
+				t.Errorf("%v of the storm's %d by name, %v lost", of(n, stormName), made, lost)
 			}
 		})
 	}

@@ -23,13 +23,14 @@ func TestCompatCalls(t *testing.T) {
 		t.Fatal("no 32-bit read")
 	}
 	const times = 37
-	kerneltest.As(t, "compat", func() {
+	process := kerneltest.Own("compat")
+	kerneltest.As(t, process, func() {
 		for range times {
 			compat.Call(read)
 		}
 	})
 	for operation, want := range map[string]float64{"open": 0, "read": times, "write": 0} {
-		if got := count(t, e, "compat", operation); got != want {
+		if got := count(t, e, process, operation); got != want {
 			t.Errorf("%s: %v counted, %v made", operation, got, want)
 		}
 	}

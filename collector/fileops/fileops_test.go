@@ -5,6 +5,7 @@ package fileops
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -40,7 +41,7 @@ func TestEverySystemCall(t *testing.T) {
 	for name, spec := range variants() {
 		t.Run(name, func(t *testing.T) {
 			e := kerneltest.Run(t, spec)
-			const process = "fifteen-letters" // as long as a name can be
+			process := fmt.Sprintf("own-%011d", os.Getpid()) // 15 letters, as long as a name can be
 			want := make(map[string]float64)
 			kerneltest.As(t, process, func() {
 				calls := slices.Sorted(func(yield func(string) bool) {
@@ -96,7 +97,7 @@ func TestRealFiles(t *testing.T) {
 	e := kerneltest.Run(t, Spec())
 	path := t.TempDir() + "/file"
 	for i, name := range []string{"one", "two"} {
-		kerneltest.As(t, name, func() {
+		kerneltest.As(t, kerneltest.Own(name), func() {
 			for range 13 + i {
 				fd, err := unix.Open(path, unix.O_CREAT|unix.O_RDWR, 0o600)
 				if err != nil {
@@ -120,7 +121,7 @@ func TestRealFiles(t *testing.T) {
 			kerneltest.Accuracy(t, kerneltest.Row{
 				Metric: operations, Source: "the test's own count",
 				Workload: fmt.Sprintf("opening, writing and reading a file in thread %q: %s", name, operation),
-			}, count(t, e, name, operation), kerneltest.Exactly(float64(n)))
+			}, count(t, e, kerneltest.Own(name), operation), kerneltest.Exactly(float64(n)))
 		}
 	}
 }
@@ -131,6 +132,7 @@ func TestRealFiles(t *testing.T) {
 // other programs added to those rows.
 func TestStormOfNames(t *testing.T) {
 	const processes = 10_000
+	prefix := kerneltest.Own("s") + "-"
 	calls := map[string]kerneltest.Call{
 		"open":  {Times: 2, Number: unix.SYS_OPENAT, Args: [3]uintptr{invalid}},
 		"read":  {Times: 5, Number: unix.SYS_READ, Args: [3]uintptr{invalid}},
@@ -142,7 +144,7 @@ func TestStormOfNames(t *testing.T) {
 		unix.RawSyscall(c.Number, c.Args[0], c.Args[1], c.Args[2])
 	}
 	first, before := kerneltest.Read(t, roomy), kerneltest.Read(t, e)
-	kerneltest.Storm(t, processes, "storm-", slices.Collect(maps.Values(calls))...)
+	kerneltest.Storm(t, processes, prefix, slices.Collect(maps.Values(calls))...)
 	after, later := kerneltest.Read(t, e), kerneltest.Read(t, e)
 	last := kerneltest.Read(t, roomy)
 
@@ -155,7 +157,7 @@ func TestStormOfNames(t *testing.T) {
 	for r, n := range all {
 		own, fits := rows[r]
 		switch {
-		case !strings.HasPrefix(r.process, "storm-"):
+		case !strings.HasPrefix(r.process, prefix):
 			if !fits {
 				others[r.operation] += n - old[r]
 			}

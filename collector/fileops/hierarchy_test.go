@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
@@ -100,13 +99,6 @@ func (h hierarchy) remove(t *testing.T, path string) {
 		t.Fatal(err)
 	}
 	for i := len(folders) - 1; i >= 0; i-- {
-		for err = unix.EBUSY; errors.Is(err, unix.EBUSY); time.Sleep(time.Millisecond) {
-			if err = unix.Rmdir(folders[i]); err == nil {
-				break
-			}
-		}
-		if err != nil {
-			t.Fatalf("removing %s: %v", folders[i], err)
-		}
+		kerneltest.Until(t, folders[i]+" is removed", func() error { return unix.Rmdir(folders[i]) })
 	}
 }

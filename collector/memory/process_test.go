@@ -7,7 +7,6 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +19,7 @@ import (
 // to be. A collector with room for all names says what other programs added.
 func TestManyNames(t *testing.T) {
 	const processes, each = 10_000, 3
+	prefix := kerneltest.Own("s") + "-"
 	pages := anonymous(t, each) // fresh to each process: this one leaves them alone
 	var calls []kerneltest.Call
 	for i := range each {
@@ -29,7 +29,7 @@ func TestManyNames(t *testing.T) {
 	roomy := kerneltest.Run(t, kerneltest.WithRoom(Spec(), "memory_processes", 2*processes), "processes")
 	e := kerneltest.Run(t, Spec(), "processes")
 	first, before := minorsOf(kerneltest.Read(t, roomy)), kerneltest.Read(t, e)
-	kerneltest.Storm(t, processes, "name", calls...)
+	kerneltest.Storm(t, processes, prefix, calls...)
 	after, later := kerneltest.Read(t, e), kerneltest.Read(t, e)
 	last := minorsOf(kerneltest.Read(t, roomy))
 
@@ -38,7 +38,7 @@ func TestManyNames(t *testing.T) {
 	for process, n := range last {
 		has, fits := rows[process]
 		switch {
-		case !strings.HasPrefix(process, "name"):
+		case !strings.HasPrefix(process, prefix):
 			if !fits {
 				others += n - first[process]
 			}
@@ -102,7 +102,7 @@ func TestCPUsComeAndGo(t *testing.T) {
 		turn("1")
 		before := kerneltest.Read(t, e)
 		fresh := anonymous(t, 100)
-		got := as(t, "faulty", func() time.Duration {
+		got := as(t, "faulty", func() touches {
 			var set unix.CPUSet
 			set.Set(cpu)
 			if err := unix.SchedSetaffinity(0, &set); err != nil {
@@ -125,7 +125,7 @@ func TestCPUsComeAndGo(t *testing.T) {
 // has a latency where functions can be observed.
 func TestSwap(t *testing.T) {
 	kerneltest.VM(t, "makes a swap device")
-	kerneltest.Command(t, "modprobe", "zram")
+	kerneltest.LoadModule(t, "zram")
 	if err := os.WriteFile("/sys/block/zram0/disksize", []byte("64M"), 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -149,9 +149,9 @@ func TestSwap(t *testing.T) {
 		}
 	}
 	before := kerneltest.Read(t, e)
-	got := as(t, "swapper", func() time.Duration { return write(m) })
+	got := as(t, "swapper", func() touches { return write(m) })
 	after := kerneltest.Read(t, e)
-	lost(t, before, after)
+	lost(t, before, after, 0)
 	if got.major < pages*9/10 {
 		t.Fatalf("%d major faults of %d pages swapped out: the test shows nothing", got.major, pages)
 	}
@@ -161,8 +161,8 @@ func TestSwap(t *testing.T) {
 	kerneltest.Accuracy(t, kerneltest.Row{
 		Metric: latency, Workload: "swapping 200 pages in: number of latencies", Source: "getrusage, and perf for the faults of others",
 	}, n-n0, kerneltest.Exactly(got.major+others))
-	if others == 0 && (sum == sum0 || sum-sum0 > uint64(got.touching)) {
-		t.Errorf("the faults took %d ns, touching the pages %d ns", sum-sum0, got.touching)
+	if others == 0 && (sum == sum0 || sum-sum0 > uint64(got.sum)) {
+		t.Errorf("the faults took %d ns, touching the pages %d ns", sum-sum0, got.sum)
 	}
-	t.Logf("minor %d, major %d, %d latencies of %d ns in %v", got.minor, got.major, n-n0, sum-sum0, got.touching)
+	t.Logf("minor %d, major %d, %d latencies of %d ns in %v", got.minor, got.major, n-n0, sum-sum0, got.sum)
 }

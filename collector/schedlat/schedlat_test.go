@@ -3,6 +3,7 @@
 package schedlat
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,6 +13,15 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
+// attempts returns how often a test looks for a window. In the matrix, emulated
+// CPUs wait for each other; elsewhere, a machine that is busy stays so.
+func attempts() int {
+	if kerneltest.Kernel() != "" {
+		return 25
+	}
+	return 10
+}
+
 // Threads compete for their CPUs and wake each other: woken, preempted and
 // yielding, everything they wait is observed, by every variant of the program,
 // once, to the nanosecond.
@@ -19,15 +29,14 @@ func TestAgreesWithTheKernel(t *testing.T) {
 	running := variants(t)
 	crowd := startWorkers(t, kerneltest.CPUs(t))
 	round := 50 * time.Millisecond
-	w := narrow(t, func() window {
-		w := running.look(t, func() { crowd.round(round) })
-		round = min(2*round, 800*time.Millisecond) // for the next try
-		return w
-	}, window.tight)
-	w.check(t)
-	const workload = "threads that compete for all CPUs and wake each other"
-	w.recordCount(t, workload)
-	w.recordSum(t, workload)
+	kerneltest.Conclusive(t, attempts(), func(a *kerneltest.Attempt) {
+		w := running.look(a, func() { crowd.round(round) })
+		round = min(2*round, 800*time.Millisecond) // for the next attempt
+		w.check(a, w.tight())
+		const workload = "threads that compete for all CPUs and wake each other"
+		w.recordCount(a, workload)
+		w.recordSum(a, workload)
+	})
 }
 
 // All that a new task waits is its own, from its first stint on: these threads
@@ -35,19 +44,19 @@ func TestAgreesWithTheKernel(t *testing.T) {
 func TestTasksBornLater(t *testing.T) {
 	const births = 500
 	running := variants(t)
-	w := narrow(t, func() window {
+	kerneltest.Conclusive(t, attempts(), func(a *kerneltest.Attempt) {
 		var newborns workers
 		defer newborns.end()
-		return running.look(t, func() {
+		w := running.look(a, func() {
 			for range births {
-				newborns.start(t, -1, nil)
+				newborns.start(a, -1, nil)
 			}
 		})
-	}, func(w window) bool { return w.most.stints-w.least.stints < births/2 })
-	w.check(t)
-	const workload = "500 threads that hardly do more than begin"
-	w.recordCount(t, workload)
-	w.recordSum(t, workload)
+		w.check(a, w.most.stints-w.least.stints < births/2)
+		const workload = "500 threads that hardly do more than begin"
+		w.recordCount(a, workload)
+		w.recordSum(a, workload)
+	})
 }
 
 // What a task waited before it was first seen is not observed: neither all of
@@ -57,28 +66,26 @@ func TestTasksBornEarlier(t *testing.T) {
 	crowd := startWorkers(t, kerneltest.CPUs(t))
 	crowd.round(300 * time.Millisecond)
 	past := ofThreads(t, crowd.ids())
-	w := narrow(t, func() window {
-		running := variants(t)
-		defer running.close()
-		return running.look(t, func() { crowd.round(time.Millisecond) })
-	}, func(w window) bool { return past.ns > 2*w.most.ns && past.stints > 2*w.most.stints })
 	t.Logf("waited before: %d stints, %d ns", past.stints, past.ns)
-	w.check(t)
+	kerneltest.Conclusive(t, attempts(), func(a *kerneltest.Attempt) {
+		w := variants(a).look(a, func() { crowd.round(time.Millisecond) })
+		w.check(a, past.ns > 2*w.most.ns && past.stints > 2*w.most.stints)
+	})
 }
 
 // The idle task, which runs whenever nothing else does, is not observed.
 func TestIdleIsNotObserved(t *testing.T) {
 	running := variants(t)
 	const naps = 200
-	w := narrow(t, func() window {
-		return running.look(t, func() {
+	kerneltest.Conclusive(t, attempts(), func(a *kerneltest.Attempt) {
+		w := running.look(a, func() {
 			for range naps {
 				time.Sleep(time.Millisecond)
 			}
 		})
-	}, func(w window) bool { return w.most.stints-w.least.stints < naps/2 })
-	w.check(t)
-	w.recordCount(t, "idle CPUs that are woken 200 times")
+		w.check(a, w.most.stints-w.least.stints < naps/2)
+		w.recordCount(a, "idle CPUs that are woken 200 times")
+	})
 }
 
 // The table holds no dead tasks: however many have lived, there are no more
@@ -102,17 +109,14 @@ func TestTableForgetsTheDead(t *testing.T) {
 				t.Fatalf("%d stints of %d threads", got, births)
 			}
 			// The last to die may not have left their CPU yet.
-			var left, alive int
-			for range 1000 {
-				if left, alive = rows(), len(tasks(t)); left <= alive {
-					break
+			kerneltest.Until(t, "no row is of a dead task", func() error {
+				left, alive := rows(), len(kerneltest.Tasks(t))
+				t.Logf("%d rows after %d threads, %d tasks alive", left, births, alive)
+				if left > alive {
+					return fmt.Errorf("%d rows for %d tasks", left, alive)
 				}
-				time.Sleep(time.Millisecond)
-			}
-			t.Logf("%d rows after %d threads, %d tasks alive", left, births, alive)
-			if left > alive {
-				t.Errorf("%d rows for %d tasks", left, alive)
-			}
+				return nil
+			})
 			kerneltest.Read(t, e).Lost(t)
 		})
 	}
@@ -150,7 +154,7 @@ func TestTableFull(t *testing.T) {
 				t.Errorf("%d stints observed and lost, want at least %d", got, w.least.stints)
 			}
 			w.least = waited{}
-			w.check(t)
+			w.checkBounds(t)
 		})
 	}
 }

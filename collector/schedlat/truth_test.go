@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // waited is how often tasks ran, and how long they waited for it.
@@ -19,26 +21,18 @@ type waited struct {
 func (w waited) plus(v waited) waited  { return waited{w.stints + v.stints, w.ns + v.ns} }
 func (w waited) minus(v waited) waited { return waited{w.stints - v.stints, w.ns - v.ns} }
 
-// schedstat reads a task's file: time run, time waited, stints.
-func schedstat(path string) (waited, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return waited{}, err
-	}
-	var run uint64
-	var w waited
-	if _, err := fmt.Sscan(string(text), &run, &w.ns, &w.stints); err != nil {
-		return waited{}, fmt.Errorf("reading %s: %w", path, err)
-	}
-	return w, nil
+// ofTask is what a task has waited, by its folder in /proc.
+func ofTask(folder string) (waited, error) {
+	turns, err := kerneltest.ReadTurns(folder + "/schedstat")
+	return waited{turns.Stints, turns.Waited}, err
 }
 
 // ofThreads is the sum over threads of this process.
-func ofThreads(t *testing.T, tids []int) waited {
+func ofThreads(t testing.TB, tids []int) waited {
 	t.Helper()
 	var sum waited
 	for _, tid := range tids {
-		w, err := schedstat(fmt.Sprintf("/proc/self/task/%d/schedstat", tid))
+		w, err := ofTask(fmt.Sprintf("/proc/self/task/%d", tid))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,14 +50,14 @@ type census struct {
 	queues bool              // whether the kernel keeps that (CONFIG_SCHEDSTATS)
 }
 
-func takeCensus(t *testing.T) census {
+func takeCensus(t testing.TB) census {
 	t.Helper()
 	c := census{living: make(map[string]waited)}
 	c.forks, c.ready = taskCounts(t)
 	c.total, c.queues = runQueues(t)
-	for _, path := range tasks(t) {
-		if w, err := schedstat(path); err == nil { // else it has died
-			c.living[path] = w
+	for _, folder := range kerneltest.Tasks(t) {
+		if w, err := ofTask(folder); err == nil { // else it has died
+			c.living[folder] = w
 		}
 	}
 	_, ready := taskCounts(t)
@@ -103,7 +97,7 @@ func (c census) least(old, first, start census) waited {
 }
 
 // runQueues is the sum over all run queues, which do not count the idle task.
-func runQueues(t *testing.T) (waited, bool) {
+func runQueues(t testing.TB) (waited, bool) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/schedstat")
 	if os.IsNotExist(err) {
@@ -128,33 +122,9 @@ func runQueues(t *testing.T) (waited, bool) {
 	return sum, true
 }
 
-// tasks are the schedstat files of all tasks, kernel threads included.
-func tasks(t *testing.T) []string {
-	t.Helper()
-	processes, err := os.ReadDir("/proc")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var paths []string
-	for _, p := range processes {
-		if p.Name()[0] < '0' || p.Name()[0] > '9' {
-			continue
-		}
-		folder := "/proc/" + p.Name() + "/task/"
-		threads, err := os.ReadDir(folder)
-		if err != nil {
-			continue // it has died
-		}
-		for _, thread := range threads {
-			paths = append(paths, folder+thread.Name()+"/schedstat")
-		}
-	}
-	return paths
-}
-
 // taskCounts are the tasks made since boot, and those that are ready to run or
 // running now.
-func taskCounts(t *testing.T) (forks, ready int) {
+func taskCounts(t testing.TB) (forks, ready int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/stat")
 	if err != nil {

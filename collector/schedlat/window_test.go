@@ -3,7 +3,7 @@
 package schedlat
 
 import (
-	"fmt"
+	"math"
 	"runtime"
 	"slices"
 	"testing"
@@ -27,7 +27,7 @@ type collectors struct {
 
 // variants runs the collector once with each program that this kernel
 // supports.
-func variants(t *testing.T) collectors {
+func variants(t testing.TB) collectors {
 	t.Helper()
 	machine := kerneltest.Open(t)
 	obj, err := loadSchedlat()
@@ -44,18 +44,12 @@ func variants(t *testing.T) collectors {
 	return collectors{engines, takeCensus(t)}
 }
 
-func (c collectors) close() {
-	for _, e := range c.engines {
-		e.Close()
-	}
-}
-
 // only is the collector with one program.
 func only(program string) collector.Spec {
 	return kerneltest.Only(Spec(), func(p string) bool { return p == program })
 }
 
-func observed(t *testing.T, e *engine.Engine) waited {
+func observed(t testing.TB, e *engine.Engine) waited {
 	t.Helper()
 	count, sum := kerneltest.Read(t, e).Hist(latency)
 	return waited{count, sum}
@@ -67,7 +61,8 @@ type window struct {
 	observed map[string]waited
 	// least must have been observed: what the kernel says that tasks have
 	// added between the two readings. Tasks that the collectors need not
-	// have seen before are left out.
+	// have seen before are left out, and those that the kernel hides from
+	// programs.
 	least waited
 	// most can have been observed: what the kernel says of all tasks, from
 	// before the first reading until after the second.
@@ -87,14 +82,13 @@ type window struct {
 // that have begun: what the first census has counted was observed before the
 // first reading, and what was counted by the end of the work is observed by
 // the second. So the bounds are exact and there is no tolerance.
-func (c collectors) look(t *testing.T, work func()) window {
+func (c collectors) look(t testing.TB, work func()) window {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	w := window{observed: make(map[string]waited)}
-	const settle = 20 * time.Millisecond // threads that have done their work go to sleep
-
-	time.Sleep(settle)
+	watch := kerneltest.WatchHidden(t)
+	settle(t)
 	first := takeCensus(t)
 	sweep(t)
 	before := make(map[string]waited)
@@ -103,7 +97,7 @@ func (c collectors) look(t *testing.T, work func()) window {
 	}
 	begin := takeCensus(t)
 	work()
-	time.Sleep(settle)
+	settle(t)
 	end := takeCensus(t)
 	sweep(t)
 	for name, e := range c.engines {
@@ -112,11 +106,26 @@ func (c collectors) look(t *testing.T, work func()) window {
 	w.least = end.least(begin, first, c.start)
 	w.most, w.known = takeCensus(t).most(first)
 	w.quiet = max(first.ready, end.ready) <= len(kerneltest.CPUs(t))
+	hidden := watch.Hidden()
+	w.least.stints -= min(w.least.stints, hidden.Stints)
+	w.least.ns -= min(w.least.ns, hidden.Waited)
 	return w
 }
 
+// settle waits until threads that have done their work sleep, and until no task
+// waits for a CPU, if that happens soon.
+func settle(t testing.TB) {
+	t.Helper()
+	for range 50 {
+		time.Sleep(20 * time.Millisecond)
+		if _, ready := taskCounts(t); ready <= len(kerneltest.CPUs(t)) {
+			return
+		}
+	}
+}
+
 // sweep runs on every CPU once, so that what was running there has left it.
-func sweep(t *testing.T) {
+func sweep(t testing.TB) {
 	t.Helper()
 	var all unix.CPUSet
 	if err := unix.SchedGetaffinity(0, &all); err != nil {
@@ -134,47 +143,65 @@ func sweep(t *testing.T) {
 	}
 }
 
-// check holds every program's numbers between the bounds.
-func (w window) check(t *testing.T) {
+// readings is why docs/ACCURACY.md has less than equal numbers.
+const readings = "The kernel's counters are read before and after ours, once inside and once outside, while other tasks run on."
+
+// check holds every program's numbers between the bounds that hold, and voids
+// the attempt if not all do, or the window does not show what it is to show.
+// Other tasks' business spoils windows.
+func (w window) check(a *kerneltest.Attempt, good bool) {
+	a.Helper()
+	w.checkBounds(a)
+	switch {
+	case !w.known:
+		a.Void("other tasks died unseen")
+	case !w.quiet:
+		a.Void("other tasks waited for a CPU as the kernel's counters were read")
+	case !good:
+		a.Void("other tasks had too much of the window: %d to %d stints, %d to %d ns", w.least.stints, w.most.stints, w.least.ns, w.most.ns)
+	}
+}
+
+// checkBounds holds every program's numbers between the bounds that hold.
+func (w window) checkBounds(t testing.TB) {
 	t.Helper()
 	for name, got := range w.observed {
 		t.Logf("%-23s %6d stints, %11d ns; at least %6d, %11d; at most %6d, %11d",
 			name, got.stints, got.ns, w.least.stints, w.least.ns, w.most.stints, w.most.ns)
-	}
-	for _, complaint := range w.complaints() {
-		t.Error(complaint)
+		stints, waits := w.stints(), w.waits()
+		if !w.known {
+			stints.Most, waits.Most = math.MaxUint64, math.MaxInt64
+		}
+		kerneltest.Check(t, name+": stints", got.stints, stints)
+		if w.quiet {
+			kerneltest.Check(t, name+": waited", time.Duration(got.ns), waits)
+		}
 	}
 }
 
-// The reasons why docs/ACCURACY.md has less than equal numbers.
-const (
-	readings = "The kernel's counters are read before and after ours, once inside and once outside, while other tasks run on."
-	restless = "The machine was never quiet: each time, other tasks died or waited while the kernel's counters were read."
-)
+// stints are the right numbers of stints.
+func (w window) stints() kerneltest.Truth[uint64] {
+	return kerneltest.Truth[uint64]{Least: w.least.stints, Most: w.most.stints, Why: readings}
+}
+
+// waits are the right sums of what was waited.
+func (w window) waits() kerneltest.Truth[time.Duration] {
+	return kerneltest.Truth[time.Duration]{Least: time.Duration(w.least.ns), Most: time.Duration(w.most.ns), Why: readings}
+}
 
 // recordCount adds how many waits the program that is taken here has observed
 // to docs/ACCURACY.md.
-func (w window) recordCount(t *testing.T, workload string) {
+func (w window) recordCount(t testing.TB, workload string) {
 	t.Helper()
-	row := kerneltest.Row{Metric: latency, Workload: workload + ": number of waits", Source: "schedstat of all tasks"}
-	if !w.known {
-		kerneltest.NoAccuracy(t, row, restless)
-		return
-	}
-	kerneltest.Accuracy(t, row, w.taken().stints,
-		kerneltest.Truth[uint64]{Least: w.least.stints, Most: w.most.stints, Why: readings})
+	kerneltest.Accuracy(t, kerneltest.Row{Metric: latency, Workload: workload + ": number of waits", Source: "schedstat of all tasks"},
+		w.taken().stints, w.stints())
 }
 
 // recordSum adds how long they were.
-func (w window) recordSum(t *testing.T, workload string) {
+func (w window) recordSum(t testing.TB, workload string) {
 	t.Helper()
-	row := kerneltest.Row{Metric: latency, Workload: workload + ": sum of waits", Source: "schedstat of all tasks"}
-	if !w.known || !w.quiet {
-		kerneltest.NoAccuracy(t, row, restless)
-		return
-	}
-	kerneltest.Accuracy(t, row, time.Duration(w.taken().ns),
-		kerneltest.Truth[time.Duration]{Least: time.Duration(w.least.ns), Most: time.Duration(w.most.ns), Why: readings})
+	kerneltest.Accuracy(t, kerneltest.Row{Metric: latency, Workload: workload + ": sum of waits", Source: "schedstat of all tasks"},
+		time.Duration(w.taken().ns), w.waits())
 }
 
 // taken is what the program has observed that is taken on this kernel.
@@ -187,56 +214,8 @@ func (w window) taken() (got waited) {
 	return got
 }
 
-// complaints are the numbers that are not between the bounds.
-func (w window) complaints() (all []string) {
-	for name, got := range w.observed {
-		if got.stints < w.least.stints || w.known && got.stints > w.most.stints {
-			all = append(all, fmt.Sprintf("%s: %d stints, want %d to %d", name, got.stints, w.least.stints, w.most.stints))
-		}
-		if w.quiet && (got.ns < w.least.ns || w.known && got.ns > w.most.ns) {
-			all = append(all, fmt.Sprintf("%s: %d ns, want %d to %d", name, got.ns, w.least.ns, w.most.ns))
-		}
-	}
-	return all
-}
-
 // tight says that the bounds are close enough to tell right from wrong: the
 // work was much more than the readings around it.
 func (w window) tight() bool {
 	return w.least.stints > w.most.stints*9/10 && w.least.ns > w.most.ns*19/20
-}
-
-// narrow looks again until the bounds hold and good says that the window shows
-// what it is to show. Other tasks' business spoils windows. The machines of the
-// matrix have little of it; another may be so busy that it spoils them all, and
-// then the last window is tested against the bounds that hold. Another machine
-// may also have tasks that its kernel shows to no program, so there a window
-// that does not agree is looked at again; a mistake of ours is in all of them.
-func narrow(t *testing.T, try func() window, good func(window) bool) window {
-	t.Helper()
-	tries := 6
-	if kerneltest.Kernel() != "" {
-		tries = 25
-	}
-	var w window
-	var doubtless *window // the last that shows what it is to show
-	for range tries {
-		w = try()
-		if !w.known || !w.quiet || !good(w) {
-			continue
-		}
-		shown := w
-		doubtless = &shown
-		if kerneltest.Kernel() != "" || len(w.complaints()) == 0 {
-			return w
-		}
-	}
-	if doubtless != nil {
-		return *doubtless
-	}
-	if kerneltest.Kernel() != "" {
-		t.Fatalf("no window in which the test's threads prevail: %+v", w)
-	}
-	t.Logf("no window is beyond doubt; in the last, tasks died: %t, tasks waited: %t", !w.known, !w.quiet)
-	return w
 }

@@ -26,7 +26,7 @@ const spinners = 4 // on each CPU
 
 // startWorkers makes on each of the CPUs threads that keep it busy, and two that
 // wake each other by pipes.
-func startWorkers(t *testing.T, cpus []int) *workers {
+func startWorkers(t testing.TB, cpus []int) *workers {
 	t.Helper()
 	w := &workers{done: make(chan struct{})}
 	// All compete for the CPUs, not for Go's permission to run.
@@ -68,7 +68,7 @@ func startWorkers(t *testing.T, cpus []int) *workers {
 	return w
 }
 
-func (w *workers) start(t *testing.T, cpu int, job func(time.Duration)) {
+func (w *workers) start(t testing.TB, cpu int, job func(time.Duration)) {
 	round := make(chan time.Duration)
 	w.rounds = append(w.rounds, round)
 	ready := make(chan struct{})

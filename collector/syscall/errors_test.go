@@ -18,31 +18,31 @@ const errorsTotal = "ebpf_syscall_errors_total"
 func TestErrorsByErrno(t *testing.T) {
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
-			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "errors")
-			before := kerneltest.Read(t, e)
-			made := makeCalls(calls)
-			after := kerneltest.Read(t, e)
-			want := make(map[string]int)
-			for o, n := range made {
-				if o.errno == 0 {
-					continue
+			exactly(t, func(t *trial) {
+				e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix), "errors")
+				before := kerneltest.Read(t, e)
+				made := makeCalls(calls)
+				after := kerneltest.Read(t, e)
+				want := make(map[string]int)
+				for o, n := range made {
+					if o.errno == 0 {
+						continue
+					}
+					want[o.name] += n
+					errno := unix.ErrnoName(o.errno)
+					got := counted(before, after, errorsTotal, "syscall="+o.name, "errno="+errno)
+					t.Logf("%-24s %-7s made %4d, counted %4d", o.name, errno, n, got)
+					v.accuracy(t, errorsTotal, "calls of "+o.name+" that fail with "+errno, got, t.named(n, o.name))
 				}
-				want[o.name] += n
-				errno := unix.ErrnoName(o.errno)
-				got := counted(before, after, errorsTotal, "syscall="+o.name, "errno="+errno)
-				t.Logf("%-24s %-7s made %4d, counted %4d", o.name, errno, n, got)
-				v.accuracy(t, errorsTotal, "calls of "+o.name+" that fail with "+errno, got, kerneltest.Exactly(n))
-			}
-			if len(want) < 4 {
-				t.Errorf("only %d calls failed: %v", len(want), want)
-			}
-			// Nothing of theirs under another errno.
-			for o := range made {
-				if got := sum(before, after, errorsTotal+"{syscall="+o.name+","); got != want[o.name] {
-					t.Errorf("%s: %d errors in all, made %d", o.name, got, want[o.name])
+				if len(want) < 4 {
+					t.Errorf("only %d calls failed: %v", len(want), want)
 				}
-			}
-			after.Lost(t)
+				// Nothing of theirs under another errno.
+				for o := range made {
+					kerneltest.Check(t, o.name+": errors in all", sum(before, after, errorsTotal+"{syscall="+o.name+","), t.named(want[o.name], o.name))
+				}
+				after.Lost(t)
+			})
 		})
 	}
 }

@@ -3,6 +3,7 @@
 package syscall
 
 import (
+	"fmt"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -24,17 +25,59 @@ var variants = []variant{
 
 // accuracy compares a number of calls with what the test made. Of the preferred
 // programs, docs/ACCURACY.md says what came out.
-func (v variant) accuracy(t *testing.T, metric, workload string, got int, truth kerneltest.Truth[int]) {
+func (v variant) accuracy(t testing.TB, metric, workload string, got int, truth kerneltest.Truth[int]) {
 	t.Helper()
+	row := kerneltest.Row{Metric: metric, Workload: workload, Source: "the test's own count"}
 	if v.suffix == "" {
-		kerneltest.Accuracy(t, kerneltest.Row{Metric: metric, Workload: workload, Source: "the test's own count"}, got, truth)
-	} else if got < truth.Least-truth.Below || got > truth.Most {
-		t.Errorf("%s, %s: counted %d, made %d, %d may be missing", metric, workload, got, truth.Most, truth.Below)
+		kerneltest.Accuracy(t, row, got, truth)
+	} else {
+		kerneltest.Check(t, metric+", "+workload, got, truth)
 	}
 }
 
+// trial is an attempt at a comparison of exact numbers, while it is known how
+// often others make the same calls.
+type trial struct {
+	*kerneltest.Attempt
+	others *kerneltest.Calls
+}
+
+// exactly runs a comparison of exact numbers.
+func exactly(t *testing.T, compare func(t *trial)) {
+	t.Helper()
+	kerneltest.Conclusive(t, 6, func(a *kerneltest.Attempt) {
+		compare(&trial{a, kerneltest.WatchCalls(a)})
+	})
+}
+
+// calls is the exact number of calls, beside those that others made of these
+// numbers.
+func (t *trial) calls(made int, numbers ...uint32) kerneltest.Truth[int] {
+	t.Helper()
+	return t.beside(kerneltest.Exactly(made), numbers...)
+}
+
+// named is [trial.calls] of a call's name.
+func (t *trial) named(made int, name string) kerneltest.Truth[int] {
+	t.Helper()
+	number, ok := label.SyscallNumber(name)
+	if !ok {
+		t.Fatalf("no call has the name %s", name)
+	}
+	return t.calls(made, number)
+}
+
+func (t *trial) beside(truth kerneltest.Truth[int], numbers ...uint32) kerneltest.Truth[int] {
+	t.Helper()
+	more := 0
+	for _, n := range numbers {
+		more += t.others.Of(n)
+	}
+	return truth.Beside(0, more, fmt.Sprintf("others made %d such calls", more))
+}
+
 // program is what observes the hook.
-func program(t *testing.T, e *engine.Engine, hook string) string {
+func program(t testing.TB, e *engine.Engine, hook string) string {
 	t.Helper()
 	for _, h := range e.States()[0].Hooks {
 		if h.Name == hook {

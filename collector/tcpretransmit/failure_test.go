@@ -34,12 +34,12 @@ func TestFailures(t *testing.T) {
 			{"queue", []string{"tc qdisc add dev lo root tbf rate 1kbit burst 10 limit 10"}, true},
 			{"route", []string{"ip route del local 10.0.0.0/8 dev lo", "ip route add unreachable 10.0.0.0/8"}, false},
 		} {
-			exactly(t, v.name+"/"+tt.name, func(t *testing.T, c *check) {
-				n := newNamespace(t)
+			exactly(t, v.name+"/"+tt.name, func(c *check) {
+				n := c.newNamespace()
 				silent := n.socket(unix.AF_INET)
 				silent.drop(all)
 				port := silent.listen()
-				e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
+				e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 				s := n.socket(unix.AF_INET)
 				s.connect(netip.AddrPortFrom(netip.MustParseAddr("10.6.0.1"), port), 6)
 				n.until("a SYN is sent again", func() bool { return n.retransmitted() > 0 })
@@ -51,12 +51,12 @@ func TestFailures(t *testing.T) {
 				s.close()
 
 				kernel, failed := n.retransmitted(), n.failed()
-				t.Logf("TcpRetransSegs %d, TCPRetransFail %d", kernel, failed)
+				c.Logf("TcpRetransSegs %d, TCPRetransFail %d", kernel, failed)
 				if failed > 0 != tt.fails {
-					t.Errorf("the kernel counts %d failures", failed)
+					c.Errorf("the kernel counts %d failures", failed)
 				}
-				after := kerneltest.Read(t, e)
-				c.agree(t, after, map[string]int{"10.6.0.1": kernel - failed}, kernel-failed)
+				after := kerneltest.Read(c, e)
+				c.agree(after, map[string]int{"10.6.0.1": kernel - failed}, kernel-failed)
 				if v == variants[0] {
 					c.recordTotal(after, "SYNs, the last stopped by the machine's own "+tt.name+"; less TCPRetransFail", kernel-failed)
 				}

@@ -4,121 +4,73 @@ package tcpretransmit
 
 import (
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/netip"
-	"os"
-	"os/exec"
-	"runtime"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// namespace is a network of its own, and the thread that is in it.
+// namespace is a network of the test's own.
 type namespace struct {
-	t      *testing.T
-	thread int
-	work   chan func() error
-	result chan error
+	*kerneltest.Network
+	t testing.TB
 }
 
-// newNamespace makes a network that ends with the test. In it, all of 10/8 and
+// newNamespace makes a network that ends with the attempt. In it, all of 10/8 and
 // fc00::/7 are addresses of the loopback device, whose packets are small
 // enough that TCP hands several segments at once to it.
-func newNamespace(t *testing.T) *namespace {
-	t.Helper()
-	n := &namespace{t: t, work: make(chan func() error), result: make(chan error)}
-	go func() {
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		for f := range n.work {
-			n.result <- f()
-		}
-	}()
-	t.Cleanup(func() { close(n.work) })
-	n.do(func() error {
-		n.thread = unix.Gettid()
-		return unix.Unshare(unix.CLONE_NEWNET)
-	})
+func (c *check) newNamespace() *namespace {
+	c.Helper()
+	network, err := kerneltest.NewNetwork()
+	if err != nil {
+		c.Fatal(err)
+	}
+	c.Cleanup(network.Close)
+	c.networks = append(c.networks, network)
+	n := &namespace{network, c}
 	n.run("ip link set lo up mtu 1500")
 	n.run("ip route add local 10.0.0.0/8 dev lo")
 	n.run("ip -6 route add local fc00::/7 dev lo")
-	n.set("ipv6/ip_nonlocal_bind", "1") // IPv4 needs no leave to bind to those
-	n.set("ipv4/tcp_syn_linear_timeouts", "0")
+	n.must(n.Set("ipv6/ip_nonlocal_bind", "1")) // IPv4 needs no leave to bind to those
+	// Linux before 6.5 has no linear timeouts: SYNs that are sent more often
+	// than a socket asks for.
+	if err := n.Set("ipv4/tcp_syn_linear_timeouts", "0"); !errors.Is(err, fs.ErrNotExist) {
+		n.must(err)
+	}
 	return n
+}
+
+func (n *namespace) must(err error) {
+	n.t.Helper()
+	if err != nil {
+		n.t.Fatal(err)
+	}
 }
 
 // do calls a function on the namespace's thread: the sockets that it makes are
 // in the namespace.
 func (n *namespace) do(f func() error) {
 	n.t.Helper()
-	n.work <- f
-	if err := <-n.result; err != nil {
-		n.t.Fatal(err)
-	}
-}
-
-// set sets a sysctl of the namespace. Linux before 6.5 has no linear timeouts:
-// SYNs that are sent more often than a socket asks for.
-func (n *namespace) set(sysctl, value string) {
-	n.t.Helper()
-	n.do(func() error {
-		err := os.WriteFile("/proc/sys/net/"+sysctl, []byte(value), 0)
-		if errors.Is(err, fs.ErrNotExist) && strings.HasSuffix(sysctl, "linear_timeouts") {
-			return nil
-		}
-		return err
-	})
+	n.must(n.Do(f))
 }
 
 // run runs a command in the namespace.
 func (n *namespace) run(command string) {
 	n.t.Helper()
-	words := strings.Fields(command)
-	kerneltest.Tool(n.t, words[0])
-	n.do(func() error {
-		if out, err := exec.Command(words[0], words[1:]...).CombinedOutput(); err != nil {
-			return fmt.Errorf("%s: %w\n%s", command, err, out)
-		}
-		return nil
-	})
+	kerneltest.Tool(n.t, strings.Fields(command)[0])
+	n.must(n.Run(command))
 }
 
-// counter is what the kernel has counted in the namespace: one of
-// /proc/net/snmp or /proc/net/netstat.
+// counter is what the kernel has counted in the namespace.
 func (n *namespace) counter(file, group, name string) int {
 	n.t.Helper()
-	raw, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/net/%s", n.thread, file))
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	var names []string
-	for line := range strings.Lines(string(raw)) {
-		words := strings.Fields(line)
-		if words[0] != group+":" {
-			continue
-		}
-		if names == nil {
-			names = words
-			continue
-		}
-		for i := range names {
-			if names[i] == name {
-				value, err := strconv.Atoi(words[i])
-				if err != nil {
-					n.t.Fatal(err)
-				}
-				return value
-			}
-		}
-	}
-	n.t.Fatalf("%s has no %s of %s", file, name, group)
-	return 0
+	value, err := n.Counter(file, group, name)
+	n.must(err)
+	return value
 }
 
 // retransmitted are the segments sent again, whether or not they got through
@@ -132,11 +84,12 @@ func (n *namespace) failed() int { return n.counter("netstat", "TcpExt", "TCPRet
 // kernel counts a retransmit before it tells programs.
 func (n *namespace) until(what string, condition func() bool) {
 	n.t.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); !condition(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			n.t.Fatalf("waited in vain until %s", what)
+	kerneltest.Until(n.t, what, func() error {
+		if condition() {
+			return nil
 		}
-	}
+		return errors.New("not yet")
+	})
 	const global = 1 // MEMBARRIER_CMD_GLOBAL, which waits for RCU
 	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0); errno != 0 {
 		n.t.Fatalf("waiting for all CPUs: %v", errno)
@@ -158,7 +111,7 @@ func (n *namespace) socket(family int) *socket {
 
 // socket is a TCP socket by its file descriptor.
 type socket struct {
-	t          *testing.T
+	t          testing.TB
 	fd, family int
 	closed     bool
 }

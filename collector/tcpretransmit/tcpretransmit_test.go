@@ -15,12 +15,12 @@ import (
 // peer is the same destination through sockets of either family.
 func TestBlackhole(t *testing.T) {
 	for _, v := range variants {
-		exactly(t, v.name, func(t *testing.T, c *check) {
-			n := newNamespace(t)
+		exactly(t, v.name, func(c *check) {
+			n := c.newNamespace()
 			silent := n.socket(unix.AF_INET6)
 			silent.drop(all)
 			port := silent.listen()
-			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
+			e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 			want := make(map[string]int)
 			var connections []*socket
 			for _, p := range []struct {
@@ -47,10 +47,10 @@ func TestBlackhole(t *testing.T) {
 				s.gaveUp()
 			}
 			if sent := n.retransmitted(); sent != len(connections) {
-				t.Errorf("the kernel counts %d retransmits of %d connections", sent, len(connections))
+				c.Errorf("the kernel counts %d retransmits of %d connections", sent, len(connections))
 			}
-			after := kerneltest.Read(t, e)
-			c.agree(t, after, want, n.retransmitted())
+			after := kerneltest.Read(c, e)
+			c.agree(after, want, n.retransmitted())
 			if v == variants[0] {
 				c.recordTotal(after, "SYNs to peers who do not answer", n.retransmitted())
 				c.record(after, "SYNs to an IPv4 peer, by sockets of IPv4 and IPv6", "10.1.2.4", "connections that timed out", want["10.1.2.4"])
@@ -64,9 +64,9 @@ func TestBlackhole(t *testing.T) {
 // listener's, and an IPv4 peer the same behind listeners of either family.
 func TestSynAck(t *testing.T) {
 	for _, v := range variants {
-		exactly(t, v.name, func(t *testing.T, c *check) {
-			n := newNamespace(t)
-			e := kerneltest.Run(t, kerneltest.OnlySuffix(Spec(), v.suffix))
+		exactly(t, v.name, func(c *check) {
+			n := c.newNamespace()
+			e := kerneltest.Run(c, kerneltest.OnlySuffix(Spec(), v.suffix))
 			want := make(map[string]int)
 			sum := 0
 			for _, p := range []struct {
@@ -92,8 +92,8 @@ func TestSynAck(t *testing.T) {
 				sum += p.times
 			}
 			n.until("all SYN-ACKs are sent again", func() bool { return n.retransmitted() >= sum })
-			after := kerneltest.Read(t, e)
-			c.agree(t, after, want, n.retransmitted())
+			after := kerneltest.Read(c, e)
+			c.agree(after, want, n.retransmitted())
 			if v == variants[0] {
 				c.recordTotal(after, "SYN-ACKs to peers who have vanished", n.retransmitted())
 				c.record(after, "SYN-ACKs to an IPv4 peer, by listeners of IPv4 and IPv6", "10.3.0.1", "connections asked for", want["10.3.0.1"])

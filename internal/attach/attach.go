@@ -122,7 +122,8 @@ type HookState struct {
 	// "tp_btf/sys_enter", or the source: "/proc/vmstat". "" if nothing serves.
 	Attach   string      `json:"attach,omitempty"`
 	Rejected []Rejection `json:"rejected,omitempty"`
-	// Without says of a hook that is absent what is lost with it.
+	// Without says what is not observed: by the way that is taken, or because
+	// the hook is absent.
 	Without string `json:"without,omitempty"`
 }
 
@@ -140,7 +141,10 @@ func Explain(doing string, err error) *Problem {
 	reason := strings.ReplaceAll(fmt.Sprintf("%s: %v", doing, err), "\n", "; ") // joined errors
 	p := &Problem{Reason: reason}
 	var refused *ebpf.VerifierError
+	var silent *silence
 	switch {
+	case errors.As(err, &silent):
+		p.Remedy = silent.Remedy
 	case errors.As(err, &refused):
 		p.Reason = fmt.Sprintf("%s: the kernel's verifier refused the program: %v", doing, err)
 		p.Remedy = "report this with the output of \"kernscope doctor\" and \"uname -r\"; --collector.NAME=false leaves the collector out"

@@ -5,6 +5,7 @@ package attach
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -27,6 +28,8 @@ type kind struct {
 	// can says whether this machine attaches programs so, to a target in the
 	// kernel or in a module.
 	can func(m *kernel.Machine, target, module string) kernel.Finding
+	// runs says whether programs that are attached so still run; nil is always.
+	runs func(m *kernel.Machine) kernel.Finding
 	// attach attaches a loaded program.
 	attach func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error)
 	// adopt takes over what was pinned under the path.
@@ -42,47 +45,50 @@ func kinds() []kind {
 		return link.AttachTracing(link.TracingOptions{Program: prog})
 	}
 	return []kind{
-		{[]string{"tp_btf"}, (*kernel.Machine).TypedTracepoint, tracing, pinned},
-		{[]string{"fentry", "fexit"}, (*kernel.Machine).Trampoline, tracing, pinned},
-		{[]string{"raw_tp", "raw_tracepoint"}, (*kernel.Machine).Tracepoint,
+		{[]string{"tp_btf"}, (*kernel.Machine).TypedTracepoint, nil, tracing, pinned},
+		{[]string{"fentry", "fexit"}, (*kernel.Machine).Trampoline, (*kernel.Machine).Ftrace, tracing, pinned},
+		{[]string{"raw_tp", "raw_tracepoint"}, (*kernel.Machine).Tracepoint, nil,
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 				return link.AttachRawTracepoint(link.RawTracepointOptions{Name: spec.AttachTo, Program: prog})
 			}, pinned},
 		{[]string{"perf_event"},
-			func(m *kernel.Machine, _, _ string) kernel.Finding { return m.PerfEvents() },
+			func(m *kernel.Machine, _, _ string) kernel.Finding { return m.PerfEvents() }, nil,
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 				return attachEveryCPU(spec, prog)
 			},
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program, path string) (attachment, error) {
 				return adoptEveryCPU(spec, prog, path)
 			}},
-		{[]string{"kprobe"}, (*kernel.Machine).Kprobe,
+		{[]string{"kprobe"}, (*kernel.Machine).Kprobe, (*kernel.Machine).KprobesRun,
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 				return link.Kprobe(spec.AttachTo, prog, nil)
 			}, pinned},
-		{[]string{"kretprobe"}, (*kernel.Machine).Kprobe,
+		{[]string{"kretprobe"}, (*kernel.Machine).Kprobe, (*kernel.Machine).KprobesRun,
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 				return link.Kretprobe(spec.AttachTo, prog, nil)
 			}, pinned},
-		{[]string{"kprobe.multi"}, (*kernel.Machine).KprobeMulti,
+		{[]string{"kprobe.multi"}, (*kernel.Machine).KprobeMulti, (*kernel.Machine).Ftrace,
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 				return link.KprobeMulti(prog, link.KprobeMultiOptions{Symbols: []string{spec.AttachTo}})
 			}, pinned},
-		{[]string{"kretprobe.multi"}, (*kernel.Machine).KprobeMulti,
+		{[]string{"kretprobe.multi"}, (*kernel.Machine).KprobeMulti, (*kernel.Machine).Ftrace,
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 				return link.KretprobeMulti(prog, link.KprobeMultiOptions{Symbols: []string{spec.AttachTo}})
 			}, pinned},
 	}
 }
 
+// has reports whether the program is attached so.
+func (k kind) has(spec *ebpf.ProgramSpec) bool {
+	section, _, _ := strings.Cut(spec.SectionName, "/")
+	return slices.Contains(k.sections, section)
+}
+
 // kindOf returns how a program is attached, from its section's name.
 func kindOf(spec *ebpf.ProgramSpec) (kind, error) {
-	section, _, _ := strings.Cut(spec.SectionName, "/")
 	for _, k := range kinds() {
-		for _, s := range k.sections {
-			if s == section {
-				return k, nil
-			}
+		if k.has(spec) {
+			return k, nil
 		}
 	}
 	return kind{}, fmt.Errorf("a program in section %s cannot be attached", spec.SectionName)

@@ -3,6 +3,7 @@
 package attach
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/kernscope/kernscope/collector"
 	"golang.org/x/sys/unix"
 )
 
@@ -162,15 +164,19 @@ func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
 }
 
 // set sets a variable while programs run.
-func (m *Maps) set(name string, value any) error {
+func (m *Maps) set(name string, value collector.Value) error {
 	v := m.variables[name]
 	if v == nil {
-		return fmt.Errorf("variable %s is not in use", name)
+		return errors.New("it is not in use")
 	}
 	if v.ReadOnly() {
-		return fmt.Errorf("variable %s is constant while programs run", name)
+		return errors.New("it is constant while programs run")
 	}
-	return v.Set(value)
+	bytes, err := raw(value, int(v.Size()))
+	if err != nil {
+		return err
+	}
+	return v.Set(bytes)
 }
 
 // isSection reports whether a map holds variables: their sections' names start

@@ -133,13 +133,13 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 			program, finding = p.possible(w)
 		}
 		if finding.Answer != kernel.No {
-			c.state.Programs, c.state.Attach = w.Programs, w.at(p.obj)
+			c.take(w, p.obj)
 			return nil
 		}
 		c.reject(Rejection{Program: program, Attach: w.at(p.obj), Reason: finding.Reason}, finding.Remedy)
 		c.denied = c.denied || finding.Denied
 	}
-	c.state.Programs, c.state.Attach = nil, ""
+	c.state.Programs, c.state.Attach, c.state.Without = nil, "", ""
 	if c.hook.Optional {
 		c.state.Without = c.hook.Without
 		return nil
@@ -153,6 +153,11 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 		Hook:        &c.state,
 		Option:      c.hook.When,
 	}
+}
+
+// take notes the way that the hook takes.
+func (c *choice) take(w way, obj *ebpf.CollectionSpec) {
+	c.state.Programs, c.state.Attach, c.state.Without = w.Programs, w.at(obj), w.Without
 }
 
 func (c *choice) reject(r Rejection, remedy string) {

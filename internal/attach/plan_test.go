@@ -70,7 +70,7 @@ func choose(t *testing.T, has answers, hooks ...collector.Hook) (*Plan, *Problem
 }
 
 func TestPlanTakesTheFirstWayThatTheKernelHas(t *testing.T) {
-	together := []collector.Way{{Programs: []string{"best", "third"}}, {Programs: []string{"next"}}}
+	together := []collector.Way{{Programs: []string{"best", "third"}}, {Programs: []string{"next"}, Without: "less"}}
 	typed := []collector.Way{{Programs: []string{"best"}, Types: true}, {Programs: []string{"next"}}}
 	for _, tc := range []struct {
 		ways           []collector.Way
@@ -98,6 +98,9 @@ func TestPlanTakesTheFirstWayThatTheKernelHas(t *testing.T) {
 		}
 		if h.Programs[0] != tc.program || h.Attach != tc.attach || reasons != tc.reason || len(absent) > 0 {
 			t.Errorf("chose %+v, want %s at %s, not the other because %q", h, tc.program, tc.attach, tc.reason)
+		}
+		if want := tc.ways[len(h.Rejected)].Without; h.Without != want {
+			t.Errorf("%s does not observe %q, want %q", tc.program, h.Without, want)
 		}
 	}
 }

@@ -6,10 +6,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/kernel"
 )
 
 // Set is what is attached of a collector, until it is closed.
@@ -24,8 +27,9 @@ type Set struct {
 	links    map[string]attachment // by program
 	readers  []Opened
 	pins     pinning
-	sizes    map[string]int  // of variables that can be set, in bytes
 	uses     map[string]bool // names of maps
+	// runs ask whether programs that are attached in some ways still run.
+	runs []func() kernel.Finding
 }
 
 // pinning is what is known of where a set is pinned, or would be.
@@ -67,11 +71,7 @@ func (p *Plan) newSet(m *Maps) *Set {
 		programs: make(map[string]*ebpf.Program),
 		links:    make(map[string]attachment),
 		pins:     pinning{identity: p.identity, load: p.cfg.Machine.Module(p.cfg.module()).Identity},
-		sizes:    make(map[string]int),
 		uses:     make(map[string]bool),
-	}
-	for _, name := range liveVariables(p.cfg.Spec) {
-		s.sizes[name] = int(p.obj.Variables[name].Size())
 	}
 	return s
 }
@@ -109,7 +109,7 @@ func (s *Set) build(ctx context.Context, p *Plan) *Problem {
 			return problem
 		}
 	}
-	s.noteUse(p.obj)
+	s.note(p)
 	l.tidy(s)
 	if err := s.maps.live(p.obj, liveVariables(s.spec)); err != nil {
 		return Explain("loading", err)
@@ -188,10 +188,15 @@ func (s *Set) Close() {
 	s.readers = nil
 }
 
-// noteUse notes which maps the programs use.
-func (s *Set) noteUse(obj *ebpf.CollectionSpec) {
+// note notes which maps the programs use, and what may silence them.
+func (s *Set) note(p *Plan) {
 	for name := range s.programs {
-		uses(obj.Programs[name], s.uses)
+		uses(p.obj.Programs[name], s.uses)
+	}
+	for _, k := range kinds() {
+		if k.runs != nil && slices.ContainsFunc(slices.Collect(maps.Keys(s.programs)), func(name string) bool { return k.has(p.obj.Programs[name]) }) {
+			s.runs = append(s.runs, func() kernel.Finding { return k.runs(p.cfg.Machine) })
+		}
 	}
 }
 
@@ -206,6 +211,24 @@ func (s *Set) Program(name string) *ebpf.Program { return s.programs[name] }
 
 // Sources returns the sources that are in use.
 func (s *Set) Sources() []Opened { return s.readers }
+
+// Silenced returns why programs that are attached do not run, and what would
+// help; nil if nothing is known to keep them from it. The kernel says nothing
+// of it.
+func (s *Set) Silenced() error {
+	for _, runs := range s.runs {
+		if f := runs(); f.Answer == kernel.No {
+			return &silence{f}
+		}
+	}
+	return nil
+}
+
+// silence is the error of programs that do not run.
+type silence struct{ kernel.Finding }
+
+// Error returns the reason.
+func (s *silence) Error() string { return s.Reason }
 
 // Follow attaches to CPUs that have come on, where that is not done by the
 // kernel, and lets go of those that are off.
@@ -225,11 +248,7 @@ func (s *Set) SetOption(option string, value collector.Value) error {
 		if v.Option != option {
 			continue
 		}
-		bytes, err := raw(value, s.sizes[v.Name])
-		if err == nil {
-			err = s.maps.set(v.Name, bytes)
-		}
-		if err != nil {
+		if err := s.maps.set(v.Name, value); err != nil {
 			return fmt.Errorf("setting variable %s: %w", v.Name, err)
 		}
 	}

@@ -67,7 +67,7 @@ func (s *Share) Adopt(p *Plan, m *Maps) *Set {
 		m.Close()
 		return nil
 	}
-	set.noteUse(p.obj)
+	set.note(p)
 	set.Hooks, set.Absent = p.States()
 	set.takeReaders(p)
 	return set
@@ -126,7 +126,8 @@ func (c *choice) pinned(obj *ebpf.CollectionSpec, dir string) error {
 				Reason: "it failed when an earlier process attached the collector",
 			}, "")
 		}
-		c.way, c.state.Programs, c.state.Attach = i, w.Programs, way{w}.at(obj)
+		c.way = i
+		c.take(way{w}, obj)
 		return nil
 	}
 	if c.hook.Optional {

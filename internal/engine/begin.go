@@ -8,6 +8,7 @@ import (
 	"maps"
 
 	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/table"

@@ -158,7 +158,7 @@ func (b *builder) table(name string) (*table.Table, error) {
 // read adds to a reading what the tables and sources have. A table or source
 // that cannot be read leaves out its metrics.
 func (s *session) read(ctx context.Context, u *unit, out *reading) error {
-	err := s.set.Follow()
+	err := errors.Join(s.set.Follow(), s.set.Silenced())
 	rows := make(map[string][]table.Row)
 	for name, t := range s.tables {
 		read, failed := t.Read()

@@ -46,7 +46,7 @@ func Rooms() []Room {
 		{"cmd/*", "parse, run, exit code; one file for each subcommand", []string{"collector", "collector/builtin", "internal/attach", "internal/engine", "internal/kernel", "internal/kit", "internal/metric", "internal/privilege", "internal/server", "internal/textfile"}},
 		{"deploy", "what a user installs besides the binary; generated but for `deploy/package`", nil},
 		{"bench/textbook", "the same measurements as the well-known tools write them", []string{"collector", "collector/*", "internal/label"}},
-		{"bench", "cost per event, scrape and memory: docs/OVERHEAD.md", []string{"bench/textbook", "collector", "collector/*", "collector/builtin", "internal/engine", "internal/kernel", "internal/metric"}},
+		{"bench", "cost per event, scrape and memory: docs/OVERHEAD.md", []string{"bench/textbook", "collector", "collector/*", "collector/builtin", "internal/engine", "internal/kernel", "internal/kerneltest", "internal/metric"}},
 		{"test/*", "other kernels under QEMU; bare machines; a Debian with systemd; real Prometheus, Alertmanager, node_exporter and Grafana's types; docs/ACCURACY.md; the last lines of a test run; what the matrix tests in a run of CI", []string{"collector", "collector/builtin", "internal/kernel", "internal/kerneltest", "internal/metric"}},
 	}
 }

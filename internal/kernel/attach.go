@@ -78,10 +78,7 @@ func (m *Machine) Kprobe(function, module string) Finding {
 	if _, err := os.Stat(kprobes); errors.Is(err, os.ErrNotExist) {
 		return no("this kernel has no kprobes (CONFIG_KPROBES)", "")
 	}
-	if f := m.KprobesArmed(); f.Answer == No {
-		return f
-	}
-	if f := m.Ftrace(); f.Answer == No && m.kprobesByFtrace() {
+	if f := m.KprobesRun(); f.Answer == No {
 		return f
 	}
 	if f := m.Function(function, module); f.Answer == No {
@@ -96,13 +93,6 @@ func (m *Machine) Kprobe(function, module string) Finding {
 			return link.Kprobe(function, prog, nil)
 		})
 	})
-}
-
-// kprobesByFtrace reports whether the kernel places a kprobe at a function's
-// entry by its function tracer (CONFIG_KPROBES_ON_FTRACE; x86 does, arm64 does
-// not). In doubt it does.
-func (m *Machine) kprobesByFtrace() bool {
-	return m.Function("kprobe_ftrace_handler", "").Answer != No
 }
 
 // forbidsKprobe reports whether the function is on the kernel's list of those

@@ -140,22 +140,30 @@ func (m *Machine) readBuiltIn() map[string]bool {
 	return names
 }
 
-// lookEvery is how often a module that is followed is looked at.
-const lookEvery = 250 * time.Millisecond
+// lookEvery is how often a module that is followed is looked at, hurry how often
+// while it comes or goes.
+const (
+	lookEvery = 500 * time.Millisecond
+	hurry     = 50 * time.Millisecond
+)
 
 // NextModule returns the module's state as soon as it is another than seen: the
 // module was loaded, came to life, went, or was loaded anew. It returns the
 // context's error if that ends first. What changed between the look that
 // returned seen and this call is not missed.
 //
-// It looks four times a second, which costs a stat(2) each, and does not listen
-// to uevents. The kernel sends one before the module starts and none when the
+// It looks twice a second, which costs a stat(2) each, and does not listen to
+// uevents. The kernel sends one before the module starts and none when the
 // start has ended, so a listener has to look all the same. A service may be
 // denied sockets of netlink, a container in a user namespace of its own gets no
 // uevents, and those of a busy machine's disks and network interfaces would
 // wake a listener more often.
 func (m *Machine) NextModule(ctx context.Context, seen Module) (Module, error) {
-	ticks := time.NewTicker(lookEvery)
+	interval := lookEvery
+	if seen.Identity != 0 && !seen.Live {
+		interval = hurry
+	}
+	ticks := time.NewTicker(interval)
 	defer ticks.Stop()
 	for {
 		if !m.stays(seen) {

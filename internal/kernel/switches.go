@@ -3,10 +3,11 @@
 package kernel
 
 // Ftrace says whether the kernel's function tracer is on. Trampolines and
-// kprobe.multi attach by it, as do kprobes at a function's entry where the
-// kernel has them so. With the tracer off, Linux 5.10 refuses them with EBUSY;
-// later kernels accept them and never run them. The answer may change at any
-// time.
+// kprobe.multi attach by it, as do kprobes at a function's entry on some
+// architectures. With the tracer off, Linux 5.10 refuses trampolines with EBUSY
+// and does nothing for kprobes; later kernels accept everything and run nothing.
+// They also let the tracer be switched off under what is attached; 7.3 no longer
+// has the switch. The answer may change at any time.
 func (m *Machine) Ftrace() Finding {
 	const file = "/proc/sys/kernel/ftrace_enabled"
 	switch m.files.line(file) {
@@ -33,4 +34,19 @@ func (m *Machine) KprobesArmed() Finding {
 		return Finding{Reason: file + " cannot be read", Passing: true}
 	}
 	return yes().passing()
+}
+
+// KprobesRun says whether programs attached by a kprobe run. Where the kernel
+// places kprobes at a function's entry by its function tracer, as x86 does and
+// arm64 does not (CONFIG_KPROBES_ON_FTRACE), that must be on, too. The answer
+// may change at any time, also for what is attached.
+func (m *Machine) KprobesRun() Finding {
+	if f := m.KprobesArmed(); f.Answer == No {
+		return f
+	}
+	f := m.Ftrace()
+	if f.Answer == No && m.Function("kprobe_ftrace_handler", "").Answer == No {
+		return yes().passing()
+	}
+	return f
 }

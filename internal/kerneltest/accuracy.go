@@ -18,7 +18,7 @@ import (
 // [Record] after record to, one JSON object a line.
 const AccuracyFile = "accuracy.jsonl"
 
-// Row names a row of docs/ACCURACY.md. It is the same on every kernel.
+// Row names a row of docs/ACCURACY.md. It is the same on every machine.
 type Row struct {
 	// Metric is the family's name, with the unit if it has one.
 	Metric string
@@ -43,6 +43,22 @@ type Truth[N number] struct {
 	// Why explains all differences there may be: in one sentence, without
 	// numbers that vary.
 	Why string
+
+	less, more N
+	others     string
+}
+
+// Beside returns the truth where others may have made the number so much less or
+// more in this attempt, by a measure that does not depend on the collector.
+// What is that far off is no error and no success: [Conclusive] tries again.
+func (t Truth[N]) Beside(less, more N, others string) Truth[N] {
+	t.less, t.more, t.others = less, more, others
+	return t
+}
+
+// allows reports whether the number lies so much below and above the truth.
+func (t Truth[N]) allows(n, below, above N) bool {
+	return n >= t.Least-min(below, t.Least) && n <= t.Most+above
 }
 
 // Recursion is why events are missing that [Numbers.Missed] says are.
@@ -51,36 +67,61 @@ const Recursion = "A task may interrupt a program that runs on the same CPU. The
 // Exactly is the truth that allows no difference.
 func Exactly[N number](n N) Truth[N] { return Truth[N]{Least: n, Most: n} }
 
-// Record is a row's cell for one kernel. Times are in seconds.
+// Record is a row's cell for one machine. Times are in seconds. A record without
+// a row says that the test was not conclusive: its rows may be missing.
 type Record struct {
 	Row
 	// Test is the function that compared.
 	Test string
-	// Kernel is [Kernel]'s name, Release what uname says.
-	Kernel, Release string
+	// Machine is [Machine]'s name, Release what uname says.
+	Machine, Release string
 	// Time says that the numbers are a time.
 	Time bool
-	// Compared is false if the machine let nothing be compared; Why says
-	// what the matter was.
+	// Compared is false if others disturbed every attempt; Why says so.
 	Compared             bool
 	Counted, Least, Most float64
 	Why                  string
 }
 
-// Accuracy fails the test unless what was counted agrees with the truth, or
-// records the comparison if KERNSCOPE_OUT is set. Of several records of one row
-// the last holds, which is that of the attempt that passed.
+// Check fails the test unless what was counted agrees with the truth.
+func Check[N number](t testing.TB, what string, counted N, truth Truth[N]) bool {
+	t.Helper()
+	switch {
+	case truth.allows(counted, truth.Below, truth.Above):
+		return true
+	case truth.allows(counted, truth.Below+truth.less, truth.Above+truth.more):
+		excuse(t, fmt.Sprintf("%s: counted %v, want %v", what, counted, truth), truth.others)
+	default:
+		t.Errorf("%s: counted %v, want %v", what, counted, truth)
+	}
+	return false
+}
+
+// String returns the numbers that are right.
+func (t Truth[N]) String() string {
+	text := fmt.Sprint(t.Least)
+	if t.Least != t.Most {
+		text += fmt.Sprint(" to ", t.Most)
+	}
+	if t.Below != 0 || t.Above != 0 {
+		text += fmt.Sprintf(", %v less and %v more are allowed", t.Below, t.Above)
+	}
+	if t.less != 0 || t.more != 0 {
+		text += fmt.Sprintf("; others may have made %v less or %v more of it", t.less, t.more)
+	}
+	return text
+}
+
+// Accuracy is [Check], and records the comparison if KERNSCOPE_OUT is set. A
+// difference must be explained. Of several records of one row the last holds.
 func Accuracy[N number](t testing.TB, row Row, counted N, truth Truth[N]) {
 	t.Helper()
-	exact := counted == truth.Least && counted == truth.Most
-	switch {
-	case counted < truth.Least-min(truth.Below, truth.Least) || counted > truth.Most+truth.Above:
-		t.Errorf("%s, %s: counted %v, %s says %v to %v, %v less and %v more are allowed",
-			row.Metric, row.Workload, counted, row.Source, truth.Least, truth.Most, truth.Below, truth.Above)
+	what := fmt.Sprintf("%s, %s, by %s", row.Metric, row.Workload, row.Source)
+	if !Check(t, what, counted, truth) {
 		return
-	case !exact && truth.Why == "":
-		t.Errorf("%s, %s: counted %v, %s says %v to %v, and nothing explains the difference",
-			row.Metric, row.Workload, counted, row.Source, truth.Least, truth.Most)
+	}
+	if truth.Why == "" && (counted != truth.Least || counted != truth.Most) {
+		t.Errorf("%s: counted %v, want %v, and nothing explains the difference", what, counted, truth)
 		return
 	}
 	_, isTime := any(counted).(time.Duration)
@@ -91,19 +132,11 @@ func Accuracy[N number](t testing.TB, row Row, counted N, truth Truth[N]) {
 			*ns /= float64(time.Second)
 		}
 	}
-	r.write(t)
+	keep(t, r)
 }
 
-// NoAccuracy records that a machine which also does other things gave no
-// occasion to compare. The matrix's machines always do.
-func NoAccuracy(t testing.TB, row Row, why string) {
-	t.Helper()
-	if Kernel() != "" {
-		t.Errorf("%s, %s: not compared: %s", row.Metric, row.Workload, why)
-		return
-	}
-	Record{Row: row, Why: why}.write(t)
-}
+// restless is why a test that is not conclusive compared nothing.
+const restless = "The machine was never quiet: others disturbed every attempt at this test."
 
 func (r Record) write(t testing.TB) {
 	t.Helper()
@@ -112,7 +145,7 @@ func (r Record) write(t testing.TB) {
 		return
 	}
 	r.Test, _, _ = strings.Cut(t.Name(), "/")
-	r.Kernel = Kernel()
+	r.Machine = Machine()
 	if err := r.append(out); err != nil {
 		t.Fatal("recording a comparison: ", err)
 	}

@@ -3,6 +3,8 @@
 package kerneltest
 
 import (
+	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -62,6 +64,11 @@ func Rename(t testing.TB, name string) {
 		t.Errorf("naming the thread: %v", err)
 	}
 }
+
+// Own returns a name for threads and processes of this test alone, with the prefix: a
+// test that counts by name may run twice at the same time. The prefix may have
+// seven letters.
+func Own(prefix string) string { return fmt.Sprintf("%s%d", prefix, os.Getpid()) }
 
 // As runs f on a thread of its own with that name, and waits for it.
 func As(t testing.TB, name string, f func()) {

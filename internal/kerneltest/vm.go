@@ -9,6 +9,10 @@ import (
 	"testing"
 )
 
+// Machine returns the name of the machine of the matrix that the test runs on, or
+// "" on any other machine.
+func Machine() string { return os.Getenv("KERNSCOPE_MACHINE") }
+
 // Kernel is the pinned name, "6.12", of the kernel of the matrix that the test
 // runs on, or "" on the machine's own kernel.
 func Kernel() string { return os.Getenv("KERNSCOPE_KERNEL") }

@@ -23,9 +23,9 @@ var (
 	waits = kerneltest.Row{Metric: "wait_microseconds", Workload: "waiting", Source: "the clock"}
 )
 
-// record is a comparison on a kernel, changed as the case wants it.
-func record(row kerneltest.Row, kernel string, change func(r *kerneltest.Record)) kerneltest.Record {
-	r := kerneltest.Record{Row: row, Test: "TestIt", Kernel: kernel, Release: kernel + ".0", Compared: true, Counted: 7, Least: 7, Most: 7}
+// record is a comparison on a machine, changed as the case wants it.
+func record(row kerneltest.Row, machine string, change func(r *kerneltest.Record)) kerneltest.Record {
+	r := kerneltest.Record{Row: row, Test: "TestIt", Machine: machine, Release: machine + ".0", Compared: true, Counted: 7, Least: 7, Most: 7}
 	if change != nil {
 		change(&r)
 	}
@@ -74,9 +74,13 @@ func TestCollectAndRender(t *testing.T) {
 		{"two tests", []kerneltest.Record{record(reads, "6.1", nil), record(reads, "6.1", func(r *kerneltest.Record) { r.Test = "TestOther" })}, "both record"},
 		{"busy machine", []kerneltest.Record{record(reads, "6.1", nil),
 			record(reads, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "| 7 | not compared <sup>1</sup> |\n\n1. Busy.\n"},
+		{"a test that was not conclusive", []kerneltest.Record{record(reads, "6.1", nil),
+			record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "| 7 | not compared <sup>1</sup> |\n\n1. Busy.\n"},
+		{"another test that was not conclusive", []kerneltest.Record{record(reads, "6.1", nil),
+			record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why, r.Test = false, "Busy.", "TestOther" })}, "| 7 | – |\n"},
 		{"the matrix is never busy", []kerneltest.Record{record(reads, "6.1", func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, "nothing explains"},
-		{"kernel missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on kernel 6.1"},
-		{"kernel unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `kernel "4.4"`},
+		{"machine missing", []kerneltest.Record{record(reads, native, nil)}, "nothing was recorded on machine 6.1"},
+		{"machine unknown", []kerneltest.Record{record(reads, "4.4", nil)}, `machine "4.4"`},
 		{"nobody's metric", []kerneltest.Record{record(kerneltest.Row{Metric: "wait"}, "6.1", nil)}, "metrics that no collector serves: wait"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -119,6 +123,7 @@ func TestSameRows(t *testing.T) {
 		{"not on this machine", []kerneltest.Record{record(reads, "6.1", nil)}, []string{"disk"}, ""},
 		{"row gone", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"disk"}, "fio, 6.1: on the page, but not recorded"},
 		{"not its turn", []kerneltest.Record{record(waits, "6.1", nil), record(reads, native, nil)}, []string{"net"}, "anew:\n`wait_microseconds`, waiting, the clock, 6.1: recorded, but not on the page"},
+		{"not conclusive", []kerneltest.Record{record(reads, "6.1", nil), record(kerneltest.Row{}, native, func(r *kerneltest.Record) { r.Compared, r.Why = false, "Busy." })}, []string{"disk"}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			fresh, r := render(tt.records...)
@@ -138,27 +143,27 @@ func TestReadTested(t *testing.T) {
 		t.Fatal(err)
 	}
 	specs := append(specs, collector.Spec{Name: "tcp-retransmit"})
-	got, err := readTested(dir, []string{"6.1", "6.12"}, specs)
+	got, err := readTested(dir, []machine{{name: "6.1"}, {name: "6.12"}}, specs)
 	if want := []string{"tcp-retransmit"}; err != nil || !slices.Equal(got, want) {
 		t.Errorf("%v, want %v: %v", got, want, err)
 	}
-	if _, err := readTested(t.TempDir(), []string{"6.1"}, specs); err == nil {
+	if _, err := readTested(t.TempDir(), []machine{{name: "6.1"}}, specs); err == nil {
 		t.Error("no error without a list")
 	}
 }
 
 // TestEveryMetricIsCompared finds metrics that the committed page compares with
-// nothing on some kernel of the matrix.
+// nothing on some machine of the matrix that the collector can run on.
 func TestEveryMetricIsCompared(t *testing.T) {
 	text, err := os.ReadFile("../../" + page)
 	if err != nil {
 		t.Fatal(err)
 	}
-	kernels, err := readKernels("../vm/kernels")
+	machines, err := readMachines("../vm/machines")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, complaint := range uncompared(string(text), onPage(string(text), builtin.Collectors()), kernels) {
+	for _, complaint := range uncompared(string(text), onPage(string(text), builtin.Collectors()), machines) {
 		t.Error(complaint)
 	}
 }
@@ -170,9 +175,36 @@ func TestUncompared(t *testing.T) {
 	if got := onPage(text, all); len(got) != 1 || got[0].Name != "disk" {
 		t.Errorf("on the page: %+v", got)
 	}
-	got := uncompared(text, all, []string{"5.10", "6.1"})
-	want := []string{"compares wait with nothing on kernel 5.10", "compares rewinds_total with nothing on kernel 5.10", "compares rewinds_total with nothing on kernel 6.1"}
+	got := uncompared(text, all, []machine{{name: "5.10"}, {name: "6.1"}})
+	want := []string{"compares wait with nothing on machine 5.10", "compares rewinds_total with nothing on machine 5.10", "compares rewinds_total with nothing on machine 6.1"}
 	if !slices.EqualFunc(got, want, strings.Contains) {
 		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+func TestDueOn(t *testing.T) {
+	list := filepath.Join(t.TempDir(), "machines")
+	if err := os.WriteFile(list, []byte("# name kernel modules\n\nbare 6.1 -\nfull 6.1 wireguard,zfs\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	machines, err := readMachines(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for module, want := range map[string][]string{"": {"bare", "full"}, "zfs": {"full"}, "nfs": nil} {
+		spec := collector.Spec{}
+		if module != "" {
+			spec.Module = &collector.Module{Name: module}
+		}
+		due := slices.DeleteFunc(slices.Clone(machines), func(m machine) bool { return !dueOn(spec, m) })
+		if got := namesOf(due); !slices.Equal(got, want) {
+			t.Errorf("a collector of module %q is due on %v, want %v", module, got, want)
+		}
+	}
+	if err := os.WriteFile(list, []byte("bare 6.1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readMachines(list); err == nil {
+		t.Error("a machine without modules is none: want an error")
 	}
 }

@@ -6,11 +6,11 @@
 //	accuracy DIR            writes the page
 //	accuracy --check DIR    fails if the page has other rows than were recorded
 //
-// DIR has a folder for each kernel, and for --check the list "tested" of the
-// matrix, which need not have tested every collector on every kernel. Either
-// fails if a kernel is missing, if a difference is not explained, if a row is
+// DIR has a folder for each machine, and for --check the list "tested" of the
+// matrix, which need not have tested every collector on every machine. Either
+// fails if a machine is missing, if a difference is not explained, if a row is
 // recorded by two tests, or if the page compares a metric with nothing on a
-// kernel. It runs at the top of the repository.
+// machine that its collector can run on. It runs at the top of the repository.
 package main
 
 import (
@@ -38,7 +38,7 @@ func run(check bool, args []string) error {
 	if len(args) != 1 {
 		return errors.New("takes one folder, of what was recorded")
 	}
-	kernels, err := readKernels("test/vm/kernels")
+	machines, err := readMachines("test/vm/machines")
 	if err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func run(check bool, args []string) error {
 	if err != nil {
 		return err
 	}
-	results, err := collect(recorded, kernels)
+	results, err := collect(recorded, namesOf(machines))
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func run(check bool, args []string) error {
 		return err
 	}
 	complete := func(text string) error {
-		if complaints := uncompared(text, builtin.Collectors(), kernels); complaints != nil {
+		if complaints := uncompared(text, builtin.Collectors(), machines); complaints != nil {
 			return errors.New(strings.Join(complaints, "\n"))
 		}
 		return nil
@@ -77,7 +77,7 @@ func run(check bool, args []string) error {
 	if err != nil {
 		return fmt.Errorf("reading the page: %w", err)
 	}
-	tested, err := readTested(args[0], kernels, builtin.Collectors())
+	tested, err := readTested(args[0], machines, builtin.Collectors())
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,24 +18,10 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// native is the column of the machine's own kernel.
+// native is the column of the machine that runs the tests without a guest.
 const native = "native"
 
-// readKernels are the names of the matrix's kernels.
-func readKernels(path string) (names []string, err error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("reading the list of kernels: %w", err)
-	}
-	for line := range strings.Lines(string(text)) {
-		if words := strings.Fields(line); len(words) > 0 && !strings.HasPrefix(line, "#") {
-			names = append(names, words[0])
-		}
-	}
-	return names, nil
-}
-
-// readRecords reads what the tests have left in the kernels' folders.
+// readRecords reads what the tests have left in the machines' folders.
 func readRecords(dir string) (records []kerneltest.Record, err error) {
 	files, err := filepath.Glob(filepath.Join(dir, "*", kerneltest.AccuracyFile))
 	if err != nil {
@@ -54,8 +41,8 @@ func readRecords(dir string) (records []kerneltest.Record, err error) {
 			} else if err != nil {
 				return nil, fmt.Errorf("reading %s: %w", path, err)
 			}
-			if r.Kernel == "" {
-				r.Kernel = native
+			if r.Machine == "" {
+				r.Machine = native
 			}
 			records = append(records, r)
 		}
@@ -64,8 +51,8 @@ func readRecords(dir string) (records []kerneltest.Record, err error) {
 }
 
 // readTested returns the names of the collectors that the matrix tested on
-// every kernel, from its list of kernels and import paths.
-func readTested(dir string, kernels []string, specs []collector.Spec) (names []string, err error) {
+// every machine that they are due on, from its list of machines and import paths.
+func readTested(dir string, machines []machine, specs []collector.Spec) (names []string, err error) {
 	text, err := os.ReadFile(filepath.Join(dir, "tested"))
 	if err != nil {
 		return nil, fmt.Errorf("reading what was tested: %w", err)
@@ -73,8 +60,8 @@ func readTested(dir string, kernels []string, specs []collector.Spec) (names []s
 	lines := strings.Split(string(text), "\n")
 	for _, spec := range specs {
 		folder := strings.ReplaceAll(spec.Name, "-", "")
-		if !slices.ContainsFunc(kernels, func(kernel string) bool {
-			return !slices.Contains(lines, kernel+"\tgithub.com/kernscope/kernscope/collector/"+folder)
+		if !slices.ContainsFunc(machines, func(m machine) bool {
+			return dueOn(spec, m) && !slices.Contains(lines, m.name+"\tgithub.com/kernscope/kernscope/collector/"+folder)
 		}) {
 			names = append(names, spec.Name)
 		}
@@ -84,49 +71,70 @@ func readTested(dir string, kernels []string, specs []collector.Spec) (names []s
 
 // results are a run's records in order.
 type results struct {
-	kernels  []string          // the columns
-	releases map[string]string // by kernel, of those that recorded something
+	machines []string          // the columns
+	releases map[string]string // by machine, of those that recorded something
 	cells    map[kerneltest.Row]map[string]kerneltest.Record
+	// disturbed are the records that say that a test was not conclusive.
+	disturbed []kerneltest.Record
 }
 
 // collect puts records into rows and columns. Of several of one cell the last
 // is taken: a test that is tried again records again.
 func collect(records []kerneltest.Record, matrix []string) (results, error) {
 	r := results{
-		kernels:  append(slices.Clone(matrix), native),
+		machines: append(slices.Clone(matrix), native),
 		releases: make(map[string]string),
 		cells:    make(map[kerneltest.Row]map[string]kerneltest.Record),
 	}
 	for _, record := range records {
-		if !slices.Contains(r.kernels, record.Kernel) {
-			return r, fmt.Errorf("records of a kernel %q, which the matrix does not have", record.Kernel)
+		if !slices.Contains(r.machines, record.Machine) {
+			return r, fmt.Errorf("records of a machine %q, which the matrix does not have", record.Machine)
 		}
-		r.releases[record.Kernel] = record.Release
+		r.releases[record.Machine] = record.Release
+		if record.Row == (kerneltest.Row{}) {
+			r.disturbed = append(r.disturbed, record)
+			continue
+		}
 		row := r.cells[record.Row]
 		if row == nil {
 			row = make(map[string]kerneltest.Record)
 			r.cells[record.Row] = row
 		}
-		if old, ok := row[record.Kernel]; ok && old.Test != record.Test {
+		if old, ok := row[record.Machine]; ok && old.Test != record.Test {
 			return r, fmt.Errorf("%s and %s both record %s, %s", old.Test, record.Test, record.Metric, record.Workload)
 		}
-		row[record.Kernel] = record
+		row[record.Machine] = record
 	}
+	r.fill()
 	var errs []error
 	for _, k := range matrix {
 		if r.releases[k] == "" {
-			errs = append(errs, fmt.Errorf("nothing was recorded on kernel %s", k))
+			errs = append(errs, fmt.Errorf("nothing was recorded on machine %s", k))
 		}
 	}
 	for row, cells := range r.cells {
 		for k, c := range cells {
 			if !explained(c) {
-				errs = append(errs, fmt.Errorf("kernel %s: nothing explains the difference of %s, %s: counted %v, %s says %v to %v",
+				errs = append(errs, fmt.Errorf("machine %s: nothing explains the difference of %s, %s: counted %v, %s says %v to %v",
 					k, row.Metric, row.Workload, c.Counted, row.Source, c.Least, c.Most))
 			}
 		}
 	}
 	return r, errors.Join(errs...)
+}
+
+// fill says of the rows that a disturbed test has not recorded that they were
+// not compared. Which rows a test has, the other machines say.
+func (r results) fill() {
+	for _, d := range r.disturbed {
+		for row, cells := range r.cells {
+			_, recorded := cells[d.Machine]
+			if !recorded && slices.ContainsFunc(slices.Collect(maps.Values(cells)), func(c kerneltest.Record) bool { return c.Test == d.Test }) {
+				d.Row = row
+				cells[d.Machine] = d
+			}
+		}
+	}
 }
 
 func exact(r kerneltest.Record) bool {
@@ -136,7 +144,7 @@ func exact(r kerneltest.Record) bool {
 // explained says whether there is no difference, or a reason for it. Only a
 // machine that does other things, too, has a reason not to compare.
 func explained(r kerneltest.Record) bool {
-	return exact(r) || r.Why != "" && (r.Compared || r.Kernel == native)
+	return exact(r) || r.Why != "" && (r.Compared || r.Machine == native)
 }
 
 // refusesBPF is why no test can run on this machine's own kernel, "" if one can.

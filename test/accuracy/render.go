@@ -17,18 +17,18 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// absent is the cell of a kernel on which no test compared anything.
+// absent is the cell of a machine on which no test compared anything.
 const absent = "–"
 
 const intro = `# Accuracy
 
 This page compares what the collectors counted with what an independent source says about the same work. The ground-truth tests make
-each comparison and record it. ` + "`make accuracy`" + ` runs these tests on every kernel and writes this page.
+each comparison and record it. ` + "`make accuracy`" + ` runs these tests on every machine of the matrix and writes this page.
 
 - **997**: the collector counted 997, and the source says the same.
 - **994 (997), 0.3 %**: the collector counted 994, and the source says 997.
 - **994 (990…997), ≤ 0.4 %**: the collector counted 994. The source says only that the number is between 990 and 997.
-- **–**: the test did not compare on this kernel, because it needs a virtual machine of the matrix.
+- **–**: the test did not compare on this machine, because it needs another one of the matrix.
 - **not compared**: other work on the machine disturbed every attempt. This happens only on **native**, the machine that wrote this page.
 
 A small number at the end of a cell refers to the reason for the difference, below the table. A test fails if the difference is larger
@@ -41,8 +41,8 @@ that they do not record.
 func render(r results, specs []collector.Spec) (string, error) {
 	var page strings.Builder
 	page.WriteString(intro)
-	page.WriteString("\n| kernel | release |\n|---|---|\n")
-	for _, k := range r.kernels {
+	page.WriteString("\n| machine | kernel |\n|---|---|\n")
+	for _, k := range r.machines {
 		fmt.Fprintf(&page, "| %s | %s |\n", k, cmp.Or(r.releases[k], absent))
 	}
 	rendered := 0
@@ -98,12 +98,12 @@ func strangers(r results, specs []collector.Spec) []string {
 // table returns the table of one collector, with the reasons below it.
 func table(rows []kerneltest.Row, r results) string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "| metric | workload | source | %s |\n", strings.Join(r.kernels, " | "))
-	fmt.Fprintf(&text, "|---|---|---|%s\n", strings.Repeat("---:|", len(r.kernels)))
+	fmt.Fprintf(&text, "| metric | workload | source | %s |\n", strings.Join(r.machines, " | "))
+	fmt.Fprintf(&text, "|---|---|---|%s\n", strings.Repeat("---:|", len(r.machines)))
 	var reasons []string
 	for _, row := range rows {
 		fmt.Fprintf(&text, "| `%s` | %s | %s |", row.Metric, row.Workload, row.Source)
-		for _, k := range r.kernels {
+		for _, k := range r.machines {
 			c, there := r.cells[row][k]
 			if !there {
 				text.WriteString(" " + absent + " |")

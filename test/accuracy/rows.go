@@ -11,15 +11,15 @@ import (
 )
 
 // where is a cell of a page.
-type where struct{ collector, row, kernel string }
+type where struct{ collector, row, machine string }
 
-func (w where) String() string { return w.row + ", " + w.kernel }
+func (w where) String() string { return w.row + ", " + w.machine }
 
 // cells are those of a page that hold a comparison, by collector, row ("metric,
-// workload, source") and kernel. Numbers change from run to run; this does not.
+// workload, source") and machine. Numbers change from run to run; this does not.
 func cells(page string) map[where]bool {
 	there := make(map[where]bool)
-	var kernels []string
+	var machines []string
 	var collector string
 	for line := range strings.Lines(page) {
 		if name, ok := strings.CutPrefix(line, "## "); ok {
@@ -30,13 +30,13 @@ func cells(page string) map[where]bool {
 			fields[i] = strings.TrimSpace(fields[i])
 		}
 		if fields[0] == "metric" {
-			kernels = fields[3:]
+			machines = fields[3:]
 			continue
 		}
-		if !strings.HasPrefix(fields[0], "`") || len(fields) != 3+len(kernels) {
+		if !strings.HasPrefix(fields[0], "`") || len(fields) != 3+len(machines) {
 			continue
 		}
-		for i, k := range kernels {
+		for i, k := range machines {
 			if fields[3+i] != absent {
 				there[where{collector, strings.Join(fields[:3], ", "), k}] = true
 			}
@@ -46,20 +46,25 @@ func cells(page string) map[where]bool {
 }
 
 // uncompared returns a complaint for each metric that a page compares with
-// nothing on a kernel of the matrix.
-func uncompared(text string, specs []collector.Spec, kernels []string) (complaints []string) {
+// nothing on a machine of the matrix that it is due on, and for each collector
+// that is due on none.
+func uncompared(text string, specs []collector.Spec, machines []machine) (complaints []string) {
 	compared := cells(text)
 	for _, spec := range specs {
+		due := dueMachines(spec, machines)
+		if len(due) == 0 {
+			complaints = append(complaints, fmt.Sprintf("no machine of test/vm/machines has the module %s, which %s observes: add one", spec.Module.Name, spec.Name))
+		}
 		for _, m := range spec.Metrics {
-			for _, k := range kernels {
+			for _, on := range due {
 				found := false
 				for c := range compared {
 					served, _, _ := strings.Cut(strings.TrimPrefix(c.row, "`"), "`")
-					found = found || c.collector == spec.Name && c.kernel == k && is(m, served)
+					found = found || c.collector == spec.Name && c.machine == on.name && is(m, served)
 				}
 				if !found {
-					complaints = append(complaints, fmt.Sprintf("%s compares %s with nothing on kernel %s: a test of collector/%s must call kerneltest.Accuracy for it there, and make accuracy write the page anew",
-						page, m.Name, k, strings.ReplaceAll(spec.Name, "-", "")))
+					complaints = append(complaints, fmt.Sprintf("%s compares %s with nothing on machine %s: a test of collector/%s must call kerneltest.Accuracy for it there, and make accuracy write the page anew",
+						page, m.Name, on.name, strings.ReplaceAll(spec.Name, "-", "")))
 				}
 			}
 		}
@@ -73,9 +78,9 @@ func onPage(text string, specs []collector.Spec) []collector.Spec {
 	return slices.DeleteFunc(slices.Clone(specs), func(s collector.Spec) bool { return !strings.Contains(text, "\n## "+s.Name+"\n") })
 }
 
-// sameRows fails if one page compares what the other does not, on a kernel
+// sameRows fails if one page compares what the other does not, on a machine
 // that this run has been on. The collectors are those it has tested on every
-// kernel: others have rows that it could not record.
+// machine: others have rows that it could not record.
 func sameRows(committed, fresh string, r results, collectors []string) error {
 	have, want := cells(committed), cells(fresh)
 	var complaints []string
@@ -85,7 +90,7 @@ func sameRows(committed, fresh string, r results, collectors []string) error {
 		}
 	}
 	for c := range have {
-		if !want[c] && r.releases[c.kernel] != "" && slices.Contains(collectors, c.collector) {
+		if !want[c] && r.releases[c.machine] != "" && slices.Contains(collectors, c.collector) {
 			complaints = append(complaints, c.String()+": on the page, but not recorded")
 		}
 	}

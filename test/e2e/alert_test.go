@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // TestAlert follows the alert of a slow disk from the kernel's event to the pager, with the shipped
@@ -38,7 +40,7 @@ func TestAlert(t *testing.T) {
 	before := disk.reads(t)
 	load := startFio(t, disk)
 	const lasts = 2 * time.Minute // how long the alert is pending before it fires
-	within(t, lasts+patience, critical+" does not fire", func() (string, error) {
+	kerneltest.Eventually(t, lasts+patience, critical+" does not fire", func() (string, error) {
 		state, err := watch()
 		if err == nil && state != "firing" {
 			err = errors.New("it is " + state)

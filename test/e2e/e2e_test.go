@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // patience is how long anything may take. It is far longer than anything should take.
@@ -97,26 +99,11 @@ func get(t *testing.T, url string) (string, error) {
 	return string(body), err
 }
 
-// eventually repeats a function until it succeeds.
+// eventually repeats a function until it succeeds. What is slow by design calls
+// [kerneltest.Eventually] with a longer time.
 func eventually[T any](t *testing.T, what string, try func() (T, error)) T {
 	t.Helper()
-	return within(t, patience, what, try)
-}
-
-// within is eventually with a longer time, for what is slow by design.
-func within[T any](t *testing.T, patience time.Duration, what string, try func() (T, error)) T {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		value, err := try()
-		if err == nil {
-			return value
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(200 * time.Millisecond)
-	}
+	return kerneltest.Eventually(t, patience, what, try)
 }
 
 // kernscope starts the exporter on a free address and returns the address.

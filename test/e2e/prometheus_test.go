@@ -11,6 +11,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/kernscope/kernscope/collector/builtin"
 )
 
 func TestPrometheus(t *testing.T) {
@@ -65,13 +67,22 @@ var (
 	counterLint = `ebpf_tcp_retransmits_by_dest counter metrics should have "_total" suffix`
 )
 
+// allOptions are the flags that switch on every option of every collector.
+func allOptions() (flags []string) {
+	for _, s := range builtin.Collectors() {
+		for _, o := range s.Options {
+			flags = append(flags, "--collector."+s.Name+"."+o.Name)
+		}
+	}
+	return flags
+}
+
 func TestPromtoolFindsNothing(t *testing.T) {
 	t.Parallel()
 	write(t)
 	for _, unit := range []string{"microseconds", "seconds"} {
 		body := eventually(t, "no metrics", func() (string, error) {
-			return get(t, "http://"+kernscope(t, "--units="+unit,
-				"--collector.diskio.service-time", "--collector.syscall.errors", "--collector.syscall.latency", "--collector.memory.processes")+"/metrics")
+			return get(t, "http://"+kernscope(t, append(allOptions(), "--units="+unit)...)+"/metrics")
 		})
 		check := exec.CommandContext(t.Context(), filepath.Join(environment(t, "PROMETHEUS_TOOLS"), "promtool"), "check", "metrics")
 		check.Stdin = strings.NewReader(body)

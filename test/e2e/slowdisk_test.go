@@ -19,6 +19,8 @@ import (
 	"github.com/hanwen/go-fuse/v2/fs"
 	"github.com/hanwen/go-fuse/v2/fuse"
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // slowDisk is a loop device on a file that this process serves slowly through FUSE. So every kernel
@@ -87,42 +89,11 @@ func (d *slowDisk) serve(t *testing.T) (*fuse.Server, *os.File) {
 		t.Fatalf("opening a file served through FUSE: %v", err)
 	}
 	defer unix.Close(file)
-	return server, attachLoop(t, file)
-}
-
-// attachLoop attaches a free loop device to the file. The device exists for as long as it is open.
-func attachLoop(t *testing.T, file int) *os.File {
-	t.Helper()
-	control, err := os.OpenFile("/dev/loop-control", os.O_RDWR, 0)
+	device, err := kerneltest.AttachLoop(uintptr(file), 0, 0)
 	if err != nil {
-		t.Fatalf("%v: load the module loop", err)
+		t.Fatal(err)
 	}
-	defer control.Close()
-	for {
-		n, err := unix.IoctlRetInt(int(control.Fd()), unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			t.Fatalf("finding a free loop device: %v", err)
-		}
-		device, err := os.OpenFile(fmt.Sprintf("/dev/loop%d", n), os.O_RDWR, 0)
-		if err != nil {
-			t.Fatal(err)
-		}
-		// udev does not touch a locked disk.
-		if err := unix.Flock(int(device.Fd()), unix.LOCK_EX); err != nil {
-			t.Fatalf("locking %s: %v", device.Name(), err)
-		}
-		err = unix.IoctlLoopConfigure(int(device.Fd()), &unix.LoopConfig{
-			Fd:   uint32(file),
-			Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR},
-		})
-		if err == nil {
-			return device
-		}
-		device.Close()
-		if err != unix.EBUSY { // another process has taken the device
-			t.Fatalf("attaching %s: %v", device.Name(), err)
-		}
-	}
+	return server, device
 }
 
 // Getattr, Open, Read and Write are the methods that FUSE calls.

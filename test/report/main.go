@@ -2,12 +2,15 @@
 
 // Command report reads the output of "go test -json" and prints what a person
 // wants of it: a line per package, the full output of what failed, and at the
-// end the tests that this machine could not run, with the reason.
+// end the tests that this machine could not run, and those that it disturbed,
+// with the reason.
 //
-// Two reasons to skip are legal: the kernel refuses BPF altogether, as in a
-// container, or the test needs a machine of the matrix. Such a test skips with
-// a message that starts with "no-bpf: " or "vm-only: ". Any other skip is a
-// failure: a test that nobody runs proves nothing.
+// Three reasons to skip are legal. The kernel refuses BPF altogether, as in a
+// container; the test needs a machine of the matrix; or others disturbed every
+// attempt at it (kerneltest.Conclusive), which makes it neither a passed nor a
+// failed test. Such a test skips with a message that starts with "no-bpf: ",
+// "vm-only: " or "not-conclusive: ". Any other skip is a failure: a test that
+// nobody runs proves nothing.
 //
 // The exit status says what the stream says; whether go test itself came to
 // its end is for the caller to see (pipefail).

@@ -32,6 +32,13 @@ func (t test) String() string {
 // reason is why a test was not run: a legal kind, and the test's own words.
 type reason struct{ kind, words string }
 
+// disturbed is a test that ran and proved nothing (kerneltest.Conclusive), with
+// its own words.
+type disturbed struct {
+	test  test
+	words string
+}
+
 // legal are the kinds of reason to skip, with what they mean to the user.
 var legal = map[string]string{
 	"no-bpf":  "Not run here, because the kernel refuses BPF",
@@ -39,12 +46,12 @@ var legal = map[string]string{
 }
 
 // legalSkip is the message of a skip for a legal reason, as testing prints it.
-var legalSkip = regexp.MustCompile(`(?m)^ *[^ ]+\.go:\d+: (no-bpf|vm-only): (.+)$`)
+var legalSkip = regexp.MustCompile(`(?m)^ *[^ ]+\.go:\d+: (no-bpf|vm-only|not-conclusive): (.+)$`)
 
 // report is what is known of a run so far.
 type report struct {
-	out            io.Writer
-	passed, failed int
+	out                          io.Writer
+	passed, failed, inconclusive int
 	// output of the tests that have not ended.
 	output map[test]*strings.Builder
 	// broken are the packages of which a test failed.
@@ -53,14 +60,19 @@ type report struct {
 	// skipped those without.
 	notRun  map[reason][]test
 	skipped []test
+	// disturbed are the tests that were not conclusive, doubted those above
+	// them, which prove less than they should.
+	disturbed []disturbed
+	doubted   map[test]bool
 }
 
 func newReport(out io.Writer) *report {
 	return &report{
-		out:    out,
-		output: make(map[test]*strings.Builder),
-		broken: make(map[string]bool),
-		notRun: make(map[reason][]test),
+		out:     out,
+		output:  make(map[test]*strings.Builder),
+		broken:  make(map[string]bool),
+		notRun:  make(map[reason][]test),
+		doubted: make(map[test]bool),
 	}
 }
 
@@ -130,15 +142,18 @@ func (r *report) takeTest(t test, e event) {
 		}
 		return
 	case "pass":
-		r.passed++
+		if r.doubted[t] {
+			r.inconclusive++
+		} else {
+			r.passed++
+		}
 	case "fail":
 		r.failed++
 		r.broken[t.pkg] = true
 		io.WriteString(r.out, output.String())
 	case "skip":
 		if m := legalSkip.FindStringSubmatch(output.String()); m != nil {
-			why := reason{m[1], m[2]}
-			r.notRun[why] = append(r.notRun[why], t)
+			r.takeSkip(t, m[1], m[2])
 		} else {
 			r.skipped = append(r.skipped, t)
 			io.WriteString(r.out, output.String())
@@ -149,8 +164,23 @@ func (r *report) takeTest(t test, e event) {
 	delete(r.output, t)
 }
 
-// close prints what was not run, and the count. It fails if a test did, if one
-// skipped without right, or if there was none.
+// takeSkip files a test that skipped with a legal reason.
+func (r *report) takeSkip(t test, kind, words string) {
+	if kind != "not-conclusive" {
+		why := reason{kind, words}
+		r.notRun[why] = append(r.notRun[why], t)
+		return
+	}
+	r.inconclusive++
+	r.disturbed = append(r.disturbed, disturbed{t, words})
+	for i := strings.LastIndexByte(t.name, '/'); i >= 0; i = strings.LastIndexByte(t.name, '/') {
+		t.name = t.name[:i]
+		r.doubted[t] = true
+	}
+}
+
+// close prints what was not run or not conclusive, and the count. It fails if a
+// test did, if one skipped without right, or if there was none.
 func (r *report) close() error {
 	skipped := len(r.skipped)
 	reasons := slices.SortedFunc(maps.Keys(r.notRun), func(a, b reason) int {
@@ -163,10 +193,20 @@ func (r *report) close() error {
 		}
 		skipped += len(r.notRun[why])
 	}
-	for _, t := range r.skipped {
-		fmt.Fprintf(r.out, "\nSkipped without right: %s (\"no-bpf: ...\" and \"vm-only: ...\" are the reasons)\n", t)
+	if len(r.disturbed) > 0 {
+		fmt.Fprintf(r.out, "\nNOT CONCLUSIVE, neither passed nor failed, because others disturbed every attempt. On a quieter machine, run again:\n")
 	}
-	fmt.Fprintf(r.out, "\ntests: %d passed, %d failed, %d skipped\n", r.passed, r.failed, skipped)
+	for _, d := range r.disturbed {
+		fmt.Fprintf(r.out, "  %s: %s\n", d.test, d.words)
+	}
+	for _, t := range r.skipped {
+		fmt.Fprintf(r.out, "\nSkipped without right: %s (\"no-bpf: ...\", \"vm-only: ...\" and \"not-conclusive: ...\" are the reasons)\n", t)
+	}
+	fmt.Fprintf(r.out, "\ntests: %d passed, %d failed, %d skipped", r.passed, r.failed, skipped)
+	if r.inconclusive > 0 {
+		fmt.Fprintf(r.out, ", %d NOT CONCLUSIVE", r.inconclusive)
+	}
+	fmt.Fprintln(r.out)
 	switch {
 	case r.failed > 0:
 		return fmt.Errorf("%d tests failed", r.failed)

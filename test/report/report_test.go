@@ -60,6 +60,25 @@ func TestReport(t *testing.T) {
 			want: []string{"Not run here, but by make test-vm: needs null_blk\n  a TestX\n"},
 		},
 		{
+			name: "what was disturbed is named, and neither passed nor failed",
+			in:   stream("pass", "") + stream("skip", "    attempt.go:9: not-conclusive: 4 attempts: others read"),
+			want: []string{
+				"NOT CONCLUSIVE, neither passed nor failed",
+				"  a TestX: 4 attempts: others read\n",
+				"tests: 1 passed, 0 failed, 0 skipped, 1 NOT CONCLUSIVE\n",
+			},
+		},
+		{
+			name: "a test with a disturbed subtest has not passed",
+			in: stream("pass", "") + strings.ReplaceAll(stream("skip", "    attempt.go:9: not-conclusive: 4 attempts: others read"), "TestX", "TestY/sub") +
+				strings.ReplaceAll(stream("pass", ""), "TestX", "TestY"),
+			want: []string{"  a TestY/sub: 4", "tests: 1 passed, 0 failed, 0 skipped, 2 NOT CONCLUSIVE\n"}, wantNot: "a TestY:",
+		},
+		{
+			name: "a disturbed run in which nothing passed proves nothing",
+			in:   stream("skip", "    attempt.go:9: not-conclusive: 4 attempts: others read"), wantErr: "no test passed",
+		},
+		{
 			name: "any other skip is an error",
 			in:   stream("pass", "") + stream("skip", "    a_test.go:9: needs a sunny day"),
 			want: []string{"sunny day", "Skipped without right: a TestX"}, wantErr: "1 tests skipped without right",

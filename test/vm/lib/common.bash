@@ -19,14 +19,24 @@ die() {
 # rows FILE prints a table of this folder without its comments.
 rows() { grep -Ev '^(#|$)' "$vm_dir/$1"; }
 
-# kernel_names prints the names of all kernels, one a line.
-kernel_names() { rows kernels | awk '{ print $1 }'; }
+# names FILE prints the first column of a table of this folder, one a line.
+names() { rows "$1" | awk '{ print $1 }'; }
+
+# find_machine NAME sets machine_kernel and machine_modules, an array.
+find_machine() {
+	local modules
+	read -r _ machine_kernel modules \
+		< <(rows machines | awk -v name="$1" '$1 == name') ||
+		die "no machine $1; there are: $(names machines | paste -sd' ')"
+	machine_modules=()
+	[[ $modules == - ]] || IFS=, read -ra machine_modules <<<"$modules"
+}
 
 # find_kernel NAME sets kernel_release, kernel_version and kernel_suite.
 find_kernel() {
 	read -r _ kernel_release kernel_version kernel_suite \
 		< <(rows kernels | awk -v name="$1" '$1 == name') ||
-		die "no kernel $1; there are: $(kernel_names | paste -sd' ')"
+		die "no kernel $1; there are: $(names kernels | paste -sd' ')"
 }
 
 # missing_packages [TOOL...] prints the packages of those of these tools, or of
