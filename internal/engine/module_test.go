@@ -142,7 +142,10 @@ func TestTwoCollectorsOfAModule(t *testing.T) {
 		}
 		unloadModule(t)
 	}
-	until(t, "both wait", func() bool { return log.count("Waiting") == 2*(loads+1) })
+	until(t, "both wait", func() bool {
+		states := e.States()
+		return states[0].Status == engine.Waiting && states[1].Status == engine.Waiting
+	})
 	if t.Failed() {
 		t.Log(strings.Join(log.all(), ""))
 	}

@@ -69,13 +69,6 @@ func (m *Machine) symbolsOf(module Module) (map[string]*symbol, error) {
 	return symbols, nil
 }
 
-// namesake is a function that the module in question does not have: a hash of
-// its name, and the owner's number.
-type namesake struct {
-	hash  uint64
-	owner int
-}
-
 // readSymbols returns the functions of a module from a list of the kernel's
 // symbols, by name. The list is slow to make, so it is read once; as most of it is
 // the kernel's own, and comes first, only hashes are kept of the other names.
@@ -90,14 +83,16 @@ func readSymbols(list io.Reader, module string) (map[string]*symbol, error) {
 		return s
 	}
 	seed := maphash.MakeSeed()
-	var others []namesake
-	var owners []string
+	var others []uint64 // hashes of names, owner by owner
+	var owners []string // "" for the kernel
+	var ends []int      // in others, by owner
 	err := eachFunction(list, func(name, owner []byte) {
 		if string(owner) != module {
 			if len(owners) == 0 || owners[len(owners)-1] != string(owner) {
-				owners = append(owners, string(owner))
+				owners, ends = append(owners, string(owner)), append(ends, 0)
 			}
-			others = append(others, namesake{maphash.Bytes(seed, name), len(owners) - 1})
+			others = append(others, maphash.Bytes(seed, name))
+			ends[len(ends)-1] = len(others)
 			return
 		}
 		base, suffix, made := bytes.Cut(name, []byte{'.'})
@@ -115,10 +110,14 @@ func readSymbols(list io.Reader, module string) (map[string]*symbol, error) {
 	for name, s := range symbols {
 		hashes[maphash.String(seed, name)] = s
 	}
-	for _, o := range others {
-		if s := hashes[o.hash]; s != nil {
-			s.others = append(s.others, owners[o.owner])
+	begin := 0
+	for i, end := range ends {
+		for _, hash := range others[begin:end] {
+			if s := hashes[hash]; s != nil {
+				s.others = append(s.others, owners[i])
+			}
 		}
+		begin = end
 	}
 	return symbols, err
 }
