@@ -15,9 +15,9 @@ import (
 // holding returns which capabilities stay: those to keep in effect, and those
 // that the collectors take for moments unless the flag, as the user wrote it,
 // forbids it.
-func holding(specs []collector.Spec, flag string, keep []string, works func() error) privilege.Plan {
+func holding(specs []collector.Spec, states []engine.State, flag string, keep []string, works func() error) privilege.Plan {
 	plan := privilege.Plan{Keep: keep, Works: works}
-	for _, h := range engine.Holds(specs) {
+	for _, h := range engine.Holds(specs, states) {
 		plan.Hold = append(plan.Hold, privilege.Need(h))
 	}
 	if privilege.IsNone(flag) {

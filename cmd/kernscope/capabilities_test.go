@@ -8,10 +8,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/cilium/ebpf"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
+	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/privilege"
 )
 
@@ -21,23 +23,26 @@ func TestHolding(t *testing.T) {
 	specs := []collector.Spec{
 		{Name: "kernel", Needs: []collector.Need{{Capabilities: []string{"CAP_SYSLOG"}, Why: "At the start only."}}},
 		{Name: "tunnel", Module: &collector.Module{Name: "wireguard"}, Needs: []collector.Need{{Capabilities: []string{"CAP_SYS_ADMIN"}, Why: "It attaches."}}},
+		{Name: "waiter", Load: func() (*ebpf.CollectionSpec, error) { return nil, nil }},
 		{Name: "asker", Needs: []collector.Need{{Capabilities: []string{"CAP_NET_ADMIN"}, Held: true, Why: "The kernel asks for it at every read."}}},
 	}
+	states := make([]engine.State, len(specs))
+	states[2].Status = engine.Waiting
 	var got []string
-	for _, need := range holding(specs, "", nil, nil).Hold {
+	for _, need := range holding(specs, states, "", nil, nil).Hold {
 		name, _, _ := strings.Cut(need.Reason, " ")
 		got = append(got, need.Capability+" "+strings.TrimSuffix(name, ":"))
 		if need.Cost == "" {
 			t.Errorf("%+v does not say what it costs to be without", need)
 		}
 	}
-	if want := "[CAP_BPF tunnel CAP_PERFMON tunnel CAP_SYS_ADMIN tunnel CAP_NET_ADMIN asker]"; fmt.Sprint(got) != want {
+	if want := "[CAP_BPF tunnel CAP_PERFMON tunnel CAP_SYS_ADMIN tunnel CAP_BPF waiter CAP_PERFMON waiter CAP_NET_ADMIN asker]"; fmt.Sprint(got) != want {
 		t.Errorf("held are %v, want %s", got, want)
 	}
-	if p := holding(specs, "none", nil, nil); p.Forbid == "" {
+	if p := holding(specs, states, "none", nil, nil); p.Forbid == "" {
 		t.Error("none does not forbid to hold")
 	}
-	if p := holding(builtin.Collectors(), "", nil, nil); len(p.Hold) > 0 {
+	if p := holding(builtin.Collectors(), make([]engine.State, len(builtin.Collectors())), "", nil, nil); len(p.Hold) > 0 {
 		t.Errorf("%v is held, and no built-in collector takes anything later", p.Hold)
 	}
 }

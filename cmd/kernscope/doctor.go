@@ -106,7 +106,7 @@ func examine(machine *kernel.Machine, specs []collector.Spec, e *engine.Engine) 
 	for _, s := range r.Collectors {
 		r.Well = r.Well && s.Status.Well()
 	}
-	held, denied, err := holding(specs, "", nil, nil).Holds()
+	held, denied, err := holding(specs, r.Collectors, "", nil, nil).Holds()
 	if err != nil {
 		return nil, err
 	}

@@ -105,7 +105,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err := unpin(cfg.Pins, f.collectors.switchedOff(*f.named)); err != nil {
 		return err
 	}
-	left, err := holder.Drop(holding(specs, *f.keep, keep, e.Check))
+	left, err := holder.Drop(holding(specs, e.States(), *f.keep, keep, e.Check))
 	if err != nil {
 		return fmt.Errorf("giving up capabilities: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -90,7 +89,8 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 		}
 	}
 	e.EndWindow()
-	if err := writeFiles(ctx, specs, e, dir, env.logger); err != nil {
+	incomplete, err := writeFiles(ctx, specs, e, dir)
+	if err != nil {
 		return err
 	}
 	// Not before the files are written: nothing stays in the kernel after a
@@ -101,7 +101,7 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 	if err := f.forget(dir, cfg.Pins); err != nil {
 		return err
 	}
-	if err := errors.Join(namedRun(*f.named, e), failed(e)); err != nil {
+	if err := errors.Join(incomplete, namedRun(*f.named, e), failed(e)); err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(e.States(), func(s engine.State) bool { return s.Status.Well() }) {
@@ -171,20 +171,21 @@ func failed(e *engine.Engine) error {
 }
 
 // writeFiles writes the file of each collector. That of one that does not run
-// has nothing but how it fares: no numbers are better than old ones.
-func writeFiles(ctx context.Context, specs []collector.Spec, e *engine.Engine, dir *textfile.Directory, logger *slog.Logger) error {
+// has nothing but how it fares: no numbers are better than old ones. A family that
+// cannot be right is left out; incomplete names those.
+func writeFiles(ctx context.Context, specs []collector.Spec, e *engine.Engine, dir *textfile.Directory) (incomplete, err error) {
 	for _, s := range specs {
 		families, err := e.Families(ctx, []string{s.Name})
 		if err != nil {
-			return err
+			return incomplete, err
 		}
 		text, err := textfile.Encode(families)
 		if err != nil {
-			logger.Error("Leaving out what could not be written", "collector", s.Name, "err", err)
+			incomplete = errors.Join(incomplete, fmt.Errorf("%s: left out: %w", s.Name, err))
 		}
 		if err := dir.Write(collector.TextfileName(s.Name), text); err != nil {
-			return err
+			return incomplete, err
 		}
 	}
-	return nil
+	return incomplete, nil
 }

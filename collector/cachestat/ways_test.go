@@ -12,6 +12,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
@@ -96,7 +97,7 @@ func waysHere(t *testing.T) []way {
 		}
 		splice := machine.Function("filemap_splice_read", "").Answer == kernel.Yes
 		return w.name == "kprobes" && splice || !slices.ContainsFunc(w.programs, func(name string) bool {
-			return machine.Program(obj.Programs[name], obj.Maps).Answer == kernel.Yes
+			return attach.Possible(machine, obj.Programs[name], obj).Answer == kernel.Yes
 		})
 	})
 	if len(here) == 0 {

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/kerneltest"
@@ -37,7 +38,7 @@ func variants(t testing.TB) collectors {
 	engines := make(map[string]*engine.Engine)
 	for _, way := range Spec().Hooks[0].Ways {
 		program := way.Programs[0]
-		if machine.Program(obj.Programs[program], obj.Maps).Answer == kernel.Yes {
+		if attach.Possible(machine, obj.Programs[program], obj).Answer == kernel.Yes {
 			engines[program] = kerneltest.RunOn(t, machine, only(program))
 		}
 	}

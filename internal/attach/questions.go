@@ -21,6 +21,12 @@ type questions struct {
 	maps   map[string]*ebpf.MapSpec
 }
 
+// Possible says whether this machine can run a program of an object, as far as
+// can be known before it is tried. Its target is in the kernel.
+func Possible(m *kernel.Machine, p *ebpf.ProgramSpec, obj *ebpf.CollectionSpec) kernel.Finding {
+	return (&questions{kernel: m, maps: obj.Maps}).program(p)
+}
+
 func (q *questions) program(p *ebpf.ProgramSpec) kernel.Finding {
 	k, err := kindOf(p)
 	if err != nil {

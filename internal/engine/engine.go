@@ -74,7 +74,7 @@ func New(cfg Config) *Engine {
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, spec := range cfg.Specs {
 		u := newUnit(spec, e.env)
-		u.start(e.ctx)
+		_ = u.start(e.ctx) // nobody else has it
 		e.units = append(e.units, u)
 		if spec.Load != nil && e.witness == nil && u.status.get().Status == Waiting {
 			// Where maps cannot be created, no collector will run.
@@ -201,26 +201,28 @@ func (e *Engine) Pin() error {
 	return nil
 }
 
-// Start starts a collector that was stopped.
+// Start starts a collector that was stopped. Like [Engine.Stop] and [Engine.Set]
+// it waits, until ctx ends, for a reading of the collector that is under way.
 func (e *Engine) Start(ctx context.Context, name string) error {
 	u, err := e.find(name)
 	if err != nil {
 		return err
 	}
-	u.start(ctx)
+	if err := u.start(ctx); err != nil {
+		return err
+	}
 	e.env.shed()
 	return u.pin()
 }
 
 // Stop detaches a collector while the others go on. What it has counted stays,
 // and is served again when it is started.
-func (e *Engine) Stop(name string) error {
+func (e *Engine) Stop(ctx context.Context, name string) error {
 	u, err := e.find(name)
 	if err != nil {
 		return err
 	}
-	u.stop()
-	return u.pin()
+	return u.stop(ctx)
 }
 
 // Set sets an option of a collector while it runs. Unless the option is live

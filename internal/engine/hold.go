@@ -57,17 +57,23 @@ type Hold struct {
 }
 
 // Holds returns the capabilities that collectors take after they have been
-// started: to attach anew when their module is loaded, or at every read.
-func Holds(specs []collector.Spec) []Hold {
+// started: to attach when what they wait for is there, whenever their module is
+// loaded, or at every read. The states are those of the specs.
+func Holds(specs []collector.Spec, states []State) []Hold {
 	var holds []Hold
-	for _, s := range specs {
-		if s.Module != nil {
-			for _, name := range capabilities(s) {
-				holds = append(holds, Hold{
-					name,
-					fmt.Sprintf("%s is attached whenever module %s is loaded", s.Name, s.Module.Name),
-					fmt.Sprintf("%s counts nothing once module %s has been loaded anew", s.Name, s.Module.Name),
-				})
+	for i, s := range specs {
+		var reason, cost string
+		switch {
+		case s.Module != nil:
+			reason = fmt.Sprintf("%s is attached whenever module %s is loaded", s.Name, s.Module.Name)
+			cost = fmt.Sprintf("%s counts nothing once module %s has been loaded anew", s.Name, s.Module.Name)
+		case s.Load != nil && states[i].Status == Waiting:
+			reason = fmt.Sprintf("%s is attached when what it waits for is there", s.Name)
+			cost = fmt.Sprintf("%s counts nothing until kernscope is started again", s.Name)
+		}
+		for _, name := range capabilities(s) {
+			if reason != "" {
+				holds = append(holds, Hold{name, reason, cost})
 			}
 		}
 		for _, n := range s.Needs {

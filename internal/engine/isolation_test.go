@@ -134,6 +134,17 @@ func TestReadingHangs(t *testing.T) {
 			if n := log.count("Reading fails"); n != 1 {
 				t.Errorf("%d lines say that it fails:\n%s", n, log.all())
 			}
+			if name == "decoder" { // which keeps its collector locked
+				soon, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				for what, err := range map[string]error{
+					"stop": e.Stop(soon, "enginetest"), "start": e.Start(soon, "enginetest"), "set": e.Set(soon, "enginetest", "process", 1),
+				} {
+					if err == nil || !strings.Contains(err.Error(), "enginetest is being read") {
+						t.Errorf("%s: error %v", what, err)
+					}
+				}
+				cancel()
+			}
 			begin := time.Now()
 			e.Close()
 			// Generous: it does not wait at all for what hangs for ever.

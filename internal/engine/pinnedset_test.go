@@ -94,7 +94,7 @@ func TestPinnedCollectorIsAttachedAnew(t *testing.T) {
 	}
 	found := below(t, dir)
 
-	if err := e.Stop("calls"); err != nil {
+	if err := e.Stop(t.Context(), "calls"); err != nil {
 		t.Fatal(err)
 	}
 	found.areGone(t)

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,7 +49,10 @@ func (u *unit) look() (*reading, error) {
 	}
 	out.self.addState(u.status.get())
 	if u.session != nil {
-		out.self.add(u, out)
+		err = errors.Join(err, attach.Safely(func() error {
+			out.self.add(u, out)
+			return nil
+		}))
 	}
 	return out, err
 }

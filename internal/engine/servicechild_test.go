@@ -81,7 +81,7 @@ func serve(text string) error {
 		return err
 	}
 	plan := privilege.Plan{Works: e.Check}
-	for _, h := range engine.Holds(specs) {
+	for _, h := range engine.Holds(specs, e.States()) {
 		plan.Hold = append(plan.Hold, privilege.Need(h))
 	}
 	if how.Forbid {

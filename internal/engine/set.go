@@ -21,7 +21,9 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 	if err := option.Check(value); err != nil {
 		return err
 	}
-	u.mu.Lock()
+	if err := u.lock(ctx); err != nil {
+		return err
+	}
 	defer u.mu.Unlock()
 	before, had := u.values[name]
 	u.values[name] = value

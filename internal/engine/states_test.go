@@ -59,7 +59,7 @@ func TestStopAndStart(t *testing.T) {
 	e := counting(t, config(t, enginetest.Spec()))
 	call(101, 0)
 	expect(t, e, "running", 101, 0)
-	if err := e.Stop("enginetest"); err != nil {
+	if err := e.Stop(t.Context(), "enginetest"); err != nil {
 		t.Fatal(err)
 	}
 	call(1009, 0)
@@ -114,7 +114,7 @@ func TestSetOption(t *testing.T) {
 	set("nothing", 1, "no option")
 	call(23, time.Second)
 	expect(t, e, "after mistakes", 101+11+17+23, 1009+19)
-	if err := e.Stop("enginetest"); err != nil {
+	if err := e.Stop(t.Context(), "enginetest"); err != nil {
 		t.Fatal(err)
 	}
 	set("least", time.Duration(0), "")
@@ -298,7 +298,7 @@ func TestCollectorWaitsForASource(t *testing.T) {
 		}
 	}
 	// Who looked for the file ends when the collector is stopped.
-	if err := e.Stop("waiter"); err != nil {
+	if err := e.Stop(t.Context(), "waiter"); err != nil {
 		t.Fatal(err)
 	}
 	time.Sleep(2 * time.Second) // longer than the file is not looked for

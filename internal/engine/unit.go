@@ -5,7 +5,9 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
@@ -43,21 +45,43 @@ func newUnit(spec collector.Spec, env *environment) *unit {
 	return u
 }
 
+// lockEvery is how often a lock that another holds is tried.
+const lockEvery = 5 * time.Millisecond
+
+// lock locks the unit, unless ctx ends first: a reading that hangs keeps it
+// locked.
+func (u *unit) lock(ctx context.Context) error {
+	for !u.mu.TryLock() {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s is being read or attached: %w", u.spec.Name, ctx.Err())
+		case <-time.After(lockEvery):
+		}
+	}
+	return nil
+}
+
 // start attaches the collector, unless it is attached.
-func (u *unit) start(ctx context.Context) {
-	u.mu.Lock()
+func (u *unit) start(ctx context.Context) error {
+	if err := u.lock(ctx); err != nil {
+		return err
+	}
 	defer u.mu.Unlock()
 	if u.session == nil {
 		u.settle(u.begin(ctx))
 	}
+	return nil
 }
 
 // stop detaches the collector and keeps what it has counted.
-func (u *unit) stop() {
-	u.mu.Lock()
+func (u *unit) stop(ctx context.Context) error {
+	if err := u.lock(ctx); err != nil {
+		return err
+	}
 	defer u.mu.Unlock()
 	u.end()
 	u.status.settle(State{Status: Stopped, Reason: "switched off"})
+	return u.renewPins()
 }
 
 // close detaches what is not pinned and frees the maps.

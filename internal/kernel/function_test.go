@@ -5,8 +5,6 @@ package kernel_test
 import (
 	"testing"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/kernscope/kernscope/internal/kernel"
 )
 
@@ -53,18 +51,6 @@ func TestAttachingToFunctions(t *testing.T) {
 		}
 		if f := ask(noSuch, ""); f.Answer != kernel.No || f.Reason == "" {
 			t.Errorf("%s to %s: %+v, want No with a reason", name, noSuch, f)
-		}
-	}
-}
-
-func TestProgramsOfFunctions(t *testing.T) {
-	machine := open(t)
-	for _, p := range []*ebpf.ProgramSpec{
-		{Type: ebpf.Tracing, AttachType: ebpf.AttachTraceFExit, AttachTo: noSuch},
-		{Type: ebpf.Kprobe, AttachTo: noSuch},
-	} {
-		if f := machine.Program(p, nil); f.Answer != kernel.No {
-			t.Errorf("%v of a function that does not exist: %+v", p.Type, f)
 		}
 	}
 }
