@@ -32,7 +32,7 @@ func cgroupsIn(t *testing.T) (c *cgroups, v2, v1 string) {
 	}
 	device := fmt.Sprintf("%d:%d", unix.Major(at.Dev), unix.Minor(at.Dev))
 	for name, text := range map[string]string{
-		"cgroup": "7:hugetlb,pids:/\n1:name=systemd:/\n0::/\n",
+		"cgroup": "9::/odd\n7:hugetlb,pids:/\n1:name=systemd:/\n0::/\n",
 		"mountinfo": fmt.Sprintf("22 1 0:20 / /proc rw - proc proc rw\n"+
 			"30 1 %s / %s rw,relatime shared:9 - cgroup cgroup rw,hugetlb,pids\n"+
 			"31 1 %s /tenant %s rw,relatime - cgroup2 cgroup2 rw,nsdelegate\n", device, v1, device, v2),

@@ -89,6 +89,9 @@ func listCgroupMounts(proc string) map[uint32][]cgroupMount {
 		for _, m := range mounted {
 			is := m.FSType == "cgroup2"
 			if h.HierarchyID != 0 {
+				if len(h.Controllers) == 0 {
+					continue // a hierarchy that has neither a controller nor a name
+				}
 				_, is = m.SuperOptions[h.Controllers[0]]
 				is = is && m.FSType == "cgroup"
 			}
