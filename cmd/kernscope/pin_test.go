@@ -4,6 +4,7 @@ package main
 
 import (
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -74,6 +75,27 @@ func TestServeUnpinsWhatIsSwitchedOff(t *testing.T) {
 	}
 	if now, _ := p.pinned(t); len(now) == 0 {
 		t.Error("the other is not pinned any more")
+	}
+}
+
+// TestServeThatCannotListenLeavesNothing starts where the port is taken. What an
+// earlier run left counting goes on.
+func TestServeThatCannotListenLeavesNothing(t *testing.T) {
+	p := newPlace(t)
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	p.run(t, "schedlat")
+	earlier, _ := p.pinned(t)
+	code, stderr := start(t, nil, "serve", "schedlat", "fileops", "--pin", "--pin-directory="+p.pins, "--web.listen-address="+taken.Addr().String()).wait()
+	if code != exitFailure || !strings.Contains(lastLine(stderr), "port is taken") {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	now, _ := p.pinned(t)
+	if len(earlier) == 0 || !subset(earlier, now) || !subset(now, earlier) {
+		t.Errorf("links %v are pinned, before the start %v", now, earlier)
 	}
 }
 

@@ -124,7 +124,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		Logger:        env.logger,
 	})
 	if err != nil {
-		return err
+		return errors.Join(err, unpin(cfg.Pins, begun(e)))
 	}
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
@@ -178,6 +178,17 @@ func namedRun(named []string, e *engine.Engine) error {
 		errs = append(errs, explain(s))
 	}
 	return errors.Join(errs...)
+}
+
+// begun are the collectors that count since this process started: nothing of
+// them stays in the kernel after a start that fails.
+func begun(e *engine.Engine) (names []string) {
+	for _, s := range e.States() {
+		if s.Status == engine.Running && !s.Adopted {
+			names = append(names, s.Collector)
+		}
+	}
+	return names
 }
 
 // selfRegistry gathers the metrics about this process, of which these
