@@ -4,6 +4,7 @@ package attach
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 	"os"
@@ -20,11 +21,21 @@ import (
 // maps set for this machine and these options.
 func (c *Config) parse() (*ebpf.CollectionSpec, error) {
 	if c.Spec.Load == nil {
-		return new(ebpf.CollectionSpec), nil
+		obj := new(ebpf.CollectionSpec)
+		if err := c.check(obj); err != nil {
+			return nil, fmt.Errorf("the collector is mistaken: %w", err)
+		}
+		return obj, nil
 	}
 	obj, err := c.Spec.Load()
+	if err == nil && obj == nil {
+		err = errors.New("there is none")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("parsing the object: %w", err)
+	}
+	if err := c.check(obj); err != nil {
+		return nil, fmt.Errorf("the collector is mistaken: %w", err)
 	}
 	for _, v := range collector.CommonVariables() {
 		if obj.Variables[v.Name] == nil {

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package attach
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/kernscope/kernscope/collector"
+)
+
+// check returns an error for a mistake in the spec that would otherwise pass
+// unseen, as what it names would never be there or be there twice.
+func (c *Config) check(obj *ebpf.CollectionSpec) error {
+	if err := c.checkHooks(); err != nil {
+		return err
+	}
+	seen := make(map[string]bool)
+	for _, t := range c.Spec.Tables {
+		if obj.Maps[t.Map] == nil {
+			return fmt.Errorf("a table is of map %s, which the object does not have", t.Map)
+		}
+		if seen[t.Map] {
+			return fmt.Errorf("there are two tables of map %s", t.Map)
+		}
+		seen[t.Map] = true
+	}
+	for _, name := range liveVariables(c.Spec) {
+		if v := obj.Variables[name]; v != nil && v.Constant() {
+			return fmt.Errorf("variable %s of a live option is constant", name)
+		}
+	}
+	for _, m := range c.Spec.Metrics {
+		if err := c.checkMetric(m); err != nil {
+			return fmt.Errorf("metric %s: %w", m.Name, err)
+		}
+	}
+	return nil
+}
+
+// checkHooks looks at those hooks that the options ask for. A program belongs to
+// one, which attaches and discards it.
+func (c *Config) checkHooks() error {
+	owner := make(map[string]string)
+	for _, h := range c.Spec.Hooks {
+		if err := c.checkOptions(h.When, h.Unless); err != nil {
+			return fmt.Errorf("hook %s: %w", h.Name, err)
+		}
+		if len(h.Ways) == 0 {
+			return fmt.Errorf("hook %s has no way", h.Name)
+		}
+		if !c.Wanted(h.When, h.Unless) {
+			continue
+		}
+		mine := make(map[string]bool)
+		for _, w := range h.Ways {
+			for i, program := range w.Programs {
+				if slices.Contains(w.Programs[:i], program) {
+					return fmt.Errorf("hook %s: a way has program %s twice", h.Name, program)
+				}
+				mine[program] = true
+			}
+		}
+		for program := range mine {
+			if other, taken := owner[program]; taken {
+				return fmt.Errorf("hooks %s and %s both have program %s", other, h.Name, program)
+			}
+			owner[program] = h.Name
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkMetric(m collector.Metric) error {
+	if err := c.checkOptions(m.When, m.Unless); err != nil {
+		return err
+	}
+	if m.Highest < 0 {
+		return fmt.Errorf("its highest bucket is %d", m.Highest)
+	}
+	if m.Kind != collector.Ratio {
+		return nil
+	}
+	if m.Window <= 0 {
+		return fmt.Errorf("a ratio in a window of %v", m.Window)
+	}
+	for _, name := range append(slices.Clone(m.Whole), m.Part) {
+		if !slices.ContainsFunc(c.Spec.Metrics, func(other collector.Metric) bool { return other.Name == name }) {
+			return fmt.Errorf("it is a ratio of %s, which is no metric of the collector", name)
+		}
+	}
+	return nil
+}
+
+// checkOptions fails unless the names are those of options, or empty.
+func (c *Config) checkOptions(names ...string) error {
+	for _, name := range names {
+		if name != "" && c.Value(name) == nil {
+			return fmt.Errorf("there is no option %s", name)
+		}
+	}
+	return nil
+}
