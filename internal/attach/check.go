@@ -27,9 +27,11 @@ func (c *Config) check(obj *ebpf.CollectionSpec) error {
 		}
 		seen[t.Map] = true
 	}
-	for _, name := range liveVariables(c.Spec) {
-		if v := obj.Variables[name]; v != nil && v.Constant() {
-			return fmt.Errorf("variable %s of a live option is constant", name)
+	for _, v := range c.Spec.Variables {
+		in := obj.Variables[v.Name]
+		live := slices.ContainsFunc(c.Spec.Options, func(o collector.Option) bool { return o.Live && o.Name == v.Option })
+		if live && in != nil && in.Constant() {
+			return fmt.Errorf("variable %s of a live option is constant", v.Name)
 		}
 	}
 	for _, m := range c.Spec.Metrics {

@@ -139,6 +139,32 @@ func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.C
 	return slices.Collect(maps.Keys(coll.Maps)), nil
 }
 
+// areOf fails unless a program that was adopted fills these maps, and no others
+// of their names.
+func (m *Maps) areOf(prog *ebpf.Program, spec *ebpf.ProgramSpec) error {
+	info, err := prog.Info()
+	if err != nil {
+		return fmt.Errorf("looking at a program: %w", err)
+	}
+	filled, _ := info.MapIDs()
+	names := make(map[string]bool)
+	uses(spec, names)
+	for name := range names {
+		var id ebpf.MapID
+		if one := m.byName[name]; one != nil {
+			about, err := one.Info()
+			if err != nil {
+				return fmt.Errorf("looking at map %s: %w", name, err)
+			}
+			id, _ = about.ID()
+		}
+		if !slices.Contains(filled, id) {
+			return fmt.Errorf("map %s is not the one that program %s fills", name, spec.Name)
+		}
+	}
+	return nil
+}
+
 // live prepares the named variables, which are not constant, to be set while
 // programs run.
 func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
@@ -152,8 +178,14 @@ func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
 	present := make(map[string]*ebpf.Map)
 	for _, name := range names {
 		v := obj.Variables[name]
+		if m.byName[v.SectionName] == nil {
+			continue // no program is in use
+		}
 		part.Variables[name] = v
 		part.Maps[v.SectionName], present[v.SectionName] = obj.Maps[v.SectionName], m.byName[v.SectionName]
+	}
+	if len(present) == 0 {
+		return nil
 	}
 	coll, err := ebpf.NewCollectionWithOptions(part, ebpf.CollectionOptions{MapReplacements: present})
 	if err != nil {

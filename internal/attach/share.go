@@ -96,6 +96,9 @@ func adoptMaps(dir string, p *Plan, m *Maps) error {
 			return err
 		}
 		m.byName[name] = one
+		if one.Type() != spec.Type || one.KeySize() != spec.KeySize || one.ValueSize() != spec.ValueSize {
+			return fmt.Errorf("map %s is not the collector's: it is %v", name, one)
+		}
 		if follows[name] && !roomy(one, spec) {
 			return fmt.Errorf("map %s has room for %d rows, and this machine's devices need %d by now", name, one.MaxEntries(), spec.MaxEntries)
 		}
@@ -162,6 +165,9 @@ func (s *Set) adoptPrograms(obj *ebpf.CollectionSpec, dir string, programs []str
 			return err
 		}
 		s.programs[name] = prog
+		if err := s.maps.areOf(prog, obj.Programs[name]); err != nil {
+			return err
+		}
 		k, err := kindOf(obj.Programs[name])
 		if err != nil {
 			return err
