@@ -73,7 +73,8 @@ type Problem struct {
 	Reason string
 	// Remedy is what the user can do; "" if nothing is known.
 	Remedy string
-	// Detail is the verifier's log or the stack of a panic, if that is the reason.
+	// Detail is what is too long for a line: the verifier's log, or the stack of
+	// a panic.
 	Detail string
 	// Unsupported means that this machine lacks something the collector needs.
 	// Otherwise it should work and does not.
@@ -140,10 +141,12 @@ func (h *HookState) reasons() string {
 	return strings.Join(list, "; ")
 }
 
+// oneLine returns an error's text without the newlines of joined errors.
+func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
+
 // Explain makes a problem of an error.
 func Explain(doing string, err error) *Problem {
-	reason := strings.ReplaceAll(fmt.Sprintf("%s: %v", doing, err), "\n", "; ") // joined errors
-	p := &Problem{Reason: reason}
+	p := &Problem{Reason: doing + ": " + oneLine(err)}
 	var refused *ebpf.VerifierError
 	var panicked *panicError
 	var silent *silence
@@ -152,7 +155,7 @@ func Explain(doing string, err error) *Problem {
 		p.Remedy = silent.Remedy
 	case errors.As(err, &refused):
 		p.Reason = fmt.Sprintf("%s: the kernel's verifier refused the program: %v", doing, err)
-		p.Remedy = "report this with the output of \"kernscope doctor\" and \"uname -r\"; --collector.NAME=false leaves the collector out"
+		p.Remedy = "report this with the output of \"kernscope doctor\" and \"uname -r\"; --no-collector.NAME leaves the collector out"
 		p.Detail = fmt.Sprintf("%+v", refused)
 		if kernel.Lockdown() == "confidentiality" {
 			p.Remedy = "the kernel is locked down (lockdown=confidentiality) and lets no program copy kernel memory, as this one must: boot with lockdown=integrity"

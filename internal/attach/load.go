@@ -61,10 +61,10 @@ func (l *loader) load(s *Set, programs []string) error {
 	if err != nil {
 		return err
 	}
-	l.fresh = append(l.fresh, fresh...)
 	if err := l.prepareAll(fresh); err != nil {
 		return err
 	}
+	l.fresh = append(l.fresh, fresh...)
 	opts := l.opts
 	opts.MapReplacements = make(map[string]*ebpf.Map)
 	for name := range names {

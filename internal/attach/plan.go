@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -47,11 +46,9 @@ type choice struct {
 	remedy string
 	reader collector.Reader // of the source that is taken
 	waits  bool             // for a source that is not here
+	broken bool             // a source is here and cannot be opened
 	denied bool             // a way was, to this process
 }
-
-// sourceDeadline is how long opening a source may take.
-const sourceDeadline = 2 * time.Second
 
 // NewPlan chooses for every hook that the options ask for the first way that
 // this machine supports. With a problem comes the plan as far as it got, nil if
@@ -147,7 +144,7 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 	return &Problem{
 		Reason:      fmt.Sprintf("nowhere to observe %s: %s", c.hook.Name, c.state.reasons()),
 		Remedy:      c.remedy,
-		Unsupported: !c.denied,
+		Unsupported: !c.denied && !c.broken,
 		Denied:      c.denied,
 		Waits:       c.waits,
 		Hook:        &c.state,
@@ -195,51 +192,14 @@ func (p *Plan) open(ctx context.Context, c *choice, s *collector.Source) kernel.
 			return f
 		}
 	}
-	reader, err := p.cfg.openSource(ctx, s)
+	reader, err := openSource(ctx, s, p.cfg.Privileged)
 	if err != nil {
-		c.waits = c.waits || errors.Is(err, fs.ErrNotExist)
-		return kernel.Finding{Answer: kernel.No, Reason: err.Error()}
+		absent, denied := errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission)
+		c.waits, c.broken = c.waits || absent, c.broken || !absent
+		return kernel.Finding{Answer: kernel.No, Reason: oneLine(err), Denied: denied}
 	}
 	c.reader = reader
 	return kernel.Finding{Answer: kernel.Yes}
-}
-
-// openSource opens a source and does not wait for long. What opens later is
-// closed.
-func (c *Config) openSource(ctx context.Context, s *collector.Source) (collector.Reader, error) {
-	privileged := c.Privileged
-	if privileged == nil {
-		privileged = func(f func() error) error { return f() }
-	}
-	ctx, cancel := context.WithTimeout(ctx, sourceDeadline)
-	type opened struct {
-		reader collector.Reader
-		err    error
-	}
-	done := make(chan opened)
-	go func() {
-		defer cancel()
-		var o opened
-		o.err = privileged(func() error {
-			return Safely(func() (err error) {
-				o.reader, err = s.Open(ctx)
-				return err
-			})
-		})
-		select {
-		case done <- o:
-		case <-ctx.Done():
-			if o.reader != nil {
-				o.reader.Close()
-			}
-		}
-	}()
-	select {
-	case o := <-done:
-		return o.reader, o.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("opening it has not ended after %v: %w", sourceDeadline, ctx.Err())
-	}
 }
 
 // Object returns the object that will be loaded, which describes its maps.

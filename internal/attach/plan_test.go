@@ -220,7 +220,7 @@ func TestSourceThatOpensTooLateIsClosed(t *testing.T) {
 	}}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := new(Config).openSource(ctx, s); err == nil {
+	if _, err := openSource(ctx, s, nil); err == nil {
 		t.Fatal("no error of a source that hangs")
 	}
 	close(goOn)

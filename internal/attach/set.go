@@ -268,6 +268,9 @@ func (s *Set) setVariables(p *Plan) error {
 
 // SetOption sets the variables of a live option while programs run.
 func (s *Set) SetOption(option string, value collector.Value) error {
+	if len(s.programs) == 0 {
+		return nil // sources serve everything
+	}
 	for _, v := range s.spec.Variables {
 		if v.Option != option {
 			continue

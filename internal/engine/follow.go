@@ -47,11 +47,11 @@ func (f *file) wait() {
 }
 
 // mayWaitForFile reports whether the collector waits where a source is not
-// there: a hook that it cannot do without has no other way.
+// there: where no other way works either, it cannot do without the hook.
 func (u *unit) mayWaitForFile() bool {
 	return slices.ContainsFunc(u.spec.Hooks, func(h collector.Hook) bool {
-		only := !slices.ContainsFunc(h.Ways, func(w collector.Way) bool { return w.Source == nil })
-		return only && !h.Optional
+		has := slices.ContainsFunc(h.Ways, func(w collector.Way) bool { return w.Source != nil })
+		return has && !h.Optional
 	})
 }
 

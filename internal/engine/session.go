@@ -34,8 +34,7 @@ type session struct {
 func newSession(u *unit, cfg attach.Config, obj *ebpf.CollectionSpec, set *attach.Set) (*session, error) {
 	s := &session{set: set, tables: make(map[string]*table.Table), stop: func() {}}
 	b := &builder{session: s, unit: u, cfg: cfg, obj: obj, served: make(map[string]bool)}
-	err := b.build()
-	if err != nil {
+	if err := attach.Safely(b.build); err != nil {
 		s.closeTables()
 		return nil, err
 	}

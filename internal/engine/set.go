@@ -25,14 +25,9 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 		return err
 	}
 	defer u.mu.Unlock()
-	before, had := u.values[name]
+	before := u.values[name]
 	u.values[name] = value
-	back := func() {
-		delete(u.values, name)
-		if had {
-			u.values[name] = before
-		}
-	}
+	back := func() { u.values[name] = before }
 	switch {
 	case u.session == nil:
 		return nil

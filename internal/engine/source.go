@@ -22,6 +22,7 @@ const sourceDeadline = time.Second
 type source struct {
 	opened   attach.Opened
 	raised   func(f func() error) error // runs f with the capabilities that a read takes
+	layout   *metric.Layout             // of histograms
 	families []metric.Family            // of the source's metrics, without samples
 	divisors []float64                  // of values, by family
 	answer   chan answer                // of the call under way; nil if there is none
@@ -43,7 +44,7 @@ type answer struct {
 // newSource returns the source with the families of the metrics that it serves.
 func newSource(opened attach.Opened, u *unit) (*source, error) {
 	metrics, layout := u.spec.Metrics, u.env.Layout
-	src := &source{opened: opened, raised: u.privilegedRead}
+	src := &source{opened: opened, raised: u.privilegedRead, layout: layout}
 	for _, name := range opened.Source.Metrics {
 		at := slices.IndexFunc(metrics, func(m collector.Metric) bool { return m.Name == name })
 		if at < 0 {
@@ -87,16 +88,22 @@ func (s *source) read(ctx context.Context) ([]metric.Family, error) {
 	}
 	families := slices.Clone(s.families)
 	for i, name := range s.opened.Source.Metrics {
-		samples := a.samples[name]
-		if s.divisors[i] != 1 {
-			samples = slices.Clone(samples)
-			for k := range samples {
-				samples[k].Value /= s.divisors[i]
-			}
-		}
-		families[i].Samples = samples
+		families[i].Samples = s.inUnit(a.samples[name], i)
 	}
 	return families, nil
+}
+
+// inUnit returns the samples of a family in the user's unit. The reader's own
+// stay as they are.
+func (s *source) inUnit(samples []metric.Sample, family int) []metric.Sample {
+	samples = slices.Clone(samples)
+	for i := range samples {
+		samples[i].Value /= s.divisors[family]
+		if hist := samples[i].Hist; hist != nil {
+			samples[i].Hist = &metric.Hist{Slots: hist.Slots, Sum: hist.Sum, Layout: s.layout}
+		}
+	}
+	return samples
 }
 
 // call begins to read.

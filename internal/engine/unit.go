@@ -38,6 +38,7 @@ func newUnit(spec collector.Spec, env *environment) *unit {
 	}
 	u.status = status{logger: env.Logger.With("collector", spec.Name), state: State{Collector: spec.Name}}
 	for _, o := range spec.Options {
+		u.values[o.Name] = o.Zero()
 		if v, ok := env.Options[spec.Name+"."+o.Name]; ok {
 			u.values[o.Name] = v
 		}

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/kernscope/kernscope/internal/attach"
+)
+
+// TestLateReadingIsNoNews has a scrape give up on a collector that has stopped
+// running meanwhile. One that waits would not be followed any more if it failed.
+func TestLateReadingIsNoNews(t *testing.T) {
+	late := &attach.Problem{Reason: "reading has not ended"}
+	for before, after := range map[Status]Status{
+		Running: Failed, Failed: Failed, Waiting: Waiting, Stopped: Stopped, Unsupported: Unsupported,
+	} {
+		s := status{logger: slog.New(slog.DiscardHandler), state: State{Status: before}}
+		if s.read(late); s.get().Status != after {
+			t.Errorf("%s became %s, want %s", before, s.get().Status, after)
+		}
+	}
+}
