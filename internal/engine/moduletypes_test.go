@@ -16,7 +16,7 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-//go:generate clang-19 -O2 -g -Wall -Werror -mcpu=v3 -target bpfel -I../../bpf -c testdata/layout.c -o testdata/layout.o
+//go:generate clang-19 -ffile-compilation-dir=. -O2 -g -Wall -Werror -mcpu=v3 -target bpfel -I../../bpf -c testdata/layout.c -o testdata/layout.o
 //go:generate llvm-strip-19 -g testdata/layout.o
 
 // layout is a collector that says where a member lies in a structure of the
