@@ -68,7 +68,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err != nil {
 		return fmt.Errorf("flag --keep-capabilities: %w: %w", err, errUsage)
 	}
-	if len(*f.named) == 1 && specs[0].Port != 0 && !f.addressSet {
+	if len(*f.named) > 0 && len(specs) == 1 && specs[0].Port != 0 && !f.addressSet {
 		*f.web.WebListenAddresses = []string{fmt.Sprintf(":%d", specs[0].Port)}
 		*f.compat = false // it is on its own port
 	}
