@@ -60,7 +60,7 @@ func newEngine(machine *kernel.Machine, specs []collector.Spec, options []string
 	return engine.New(engine.Config{
 		Specs:   specs,
 		Options: on,
-		Layout:  metric.NewLayout(metric.Microseconds),
+		Buckets: metric.NewBuckets(metric.Microseconds),
 		Machine: machine,
 		Logger:  slog.New(slog.DiscardHandler),
 	})

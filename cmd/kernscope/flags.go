@@ -140,7 +140,7 @@ func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logge
 	return engine.Config{
 		Specs:   specs,
 		Options: options,
-		Layout:  metric.NewLayout(unit),
+		Buckets: metric.NewBuckets(unit),
 		Machine: machine,
 		Logger:  logger,
 	}, nil

@@ -90,7 +90,7 @@ func (u *unit) build(ctx context.Context) State {
 // the plan as far as it got.
 func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*attach.Plan, *attach.Problem) {
 	cfg := attach.Config{
-		Spec: u.spec, Values: values, Unit: u.env.Layout.Unit(), Machine: u.env.Machine, Pinned: u.share != nil,
+		Spec: u.spec, Values: values, Unit: u.env.Buckets.Unit(), Machine: u.env.Machine, Pinned: u.share != nil,
 		Privileged: u.privileged,
 		Prepare: func(name string, def *ebpf.MapSpec, m *ebpf.Map) error {
 			return table.Reserve(u.spec.Table(name), def, m)

@@ -16,13 +16,13 @@ import (
 
 // column turns one member of a table's rows into the samples of one metric.
 type column struct {
-	family metric.Family // without samples
-	table  string
-	kind   collector.Kind
-	first  int            // word of the value
-	words  int            // how many: more than one for arrays and histograms
-	per    float64        // what a number is divided by
-	layout *metric.Layout // of a histogram of durations
+	family  metric.Family // without samples
+	table   string
+	kind    collector.Kind
+	first   int             // word of the value
+	words   int             // how many: more than one for arrays and histograms
+	per     float64         // what a number is divided by
+	buckets *metric.Buckets // of a histogram of durations
 	// highest is the last finite bucket of a linear histogram.
 	highest int
 	extra   []extraLabel
@@ -36,7 +36,7 @@ type extraLabel struct {
 }
 
 // newFamily returns a metric's family without labels and samples.
-func newFamily(m collector.Metric, layout *metric.Layout) (metric.Family, error) {
+func newFamily(m collector.Metric, buckets *metric.Buckets) (metric.Family, error) {
 	f := metric.Family{Name: m.Name, Help: m.Help}
 	switch m.Kind {
 	case collector.Counter:
@@ -48,26 +48,26 @@ func newFamily(m collector.Metric, layout *metric.Layout) (metric.Family, error)
 	default:
 		return f, fmt.Errorf("unknown kind %d", m.Kind)
 	}
-	f.Name = m.FullName(layout.Unit().String())
+	f.Name = m.FullName(buckets.Unit().String())
 	return f, nil
 }
 
 // divisor returns what a counter or gauge is divided by as it is served.
-func divisor(m collector.Metric, layout *metric.Layout) float64 {
+func divisor(m collector.Metric, buckets *metric.Buckets) float64 {
 	if m.Duration {
-		return float64(layout.Unit())
+		return float64(buckets.Unit())
 	}
 	return 1
 }
 
 // newColumn resolves a metric's member in the type information of its table.
-func newColumn(m collector.Metric, t *table.Table, layout *metric.Layout) (*column, error) {
+func newColumn(m collector.Metric, t *table.Table, buckets *metric.Buckets) (*column, error) {
 	value, err := t.Find(m.Field)
 	if err != nil {
 		return nil, fmt.Errorf("value of map %s: %w", m.Map, err)
 	}
-	c := &column{table: m.Map, kind: m.Kind, first: value.First(), layout: layout, highest: m.Highest, per: divisor(m, layout)}
-	if c.family, err = newFamily(m, layout); err != nil {
+	c := &column{table: m.Map, kind: m.Kind, first: value.First(), buckets: buckets, highest: m.Highest, per: divisor(m, buckets)}
+	if c.family, err = newFamily(m, buckets); err != nil {
 		return nil, err
 	}
 	if m.Kind == collector.Histogram {
@@ -110,7 +110,7 @@ func (c *column) samples(to []metric.Sample, rows []table.Row) []metric.Sample {
 		switch {
 		case c.kind == collector.Histogram:
 			to = append(to, metric.Sample{Labels: c.labels(row, 0), Hist: &metric.Hist{
-				Slots: numbers[:metric.HistSlots], Sum: numbers[metric.HistSlots], Layout: c.layout,
+				Slots: numbers[:metric.HistSlots], Sum: numbers[metric.HistSlots], Buckets: c.buckets,
 			}})
 		case c.kind == collector.LinearHistogram:
 			to = append(to, metric.Sample{Labels: c.labels(row, 0), Linear: &metric.Linear{Counts: numbers, Highest: c.highest}})

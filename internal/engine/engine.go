@@ -33,8 +33,8 @@ type Config struct {
 	// Options are what the collectors' options are set to, as
 	// "collector.option"; those that are missing have their defaults.
 	Options map[string]collector.Value
-	// Layout of histograms, for the unit they are served in.
-	Layout  *metric.Layout
+	// Buckets of histograms, for the unit they are served in.
+	Buckets *metric.Buckets
 	Machine *kernel.Machine
 	// Pins, if set, is where collectors that an earlier process pinned are
 	// adopted, and where [Engine.Pin] pins the others.

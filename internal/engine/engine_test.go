@@ -27,7 +27,7 @@ import (
 func config(t *testing.T, specs ...collector.Spec) engine.Config {
 	return engine.Config{
 		Specs:   specs,
-		Layout:  metric.NewLayout(metric.Microseconds),
+		Buckets: metric.NewBuckets(metric.Microseconds),
 		Machine: kerneltest.Open(t),
 		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}

@@ -72,7 +72,7 @@ func TestOtherPinsAreReplaced(t *testing.T) {
 				tt.spoil(t, identities(t, dir)[0])
 			}
 			cfg := pinned(t, dir, tt.next)
-			cfg.Layout = metric.NewLayout(max(tt.unit, metric.Microseconds))
+			cfg.Buckets = metric.NewBuckets(max(tt.unit, metric.Microseconds))
 			var log strings.Builder
 			cfg.Logger = slog.New(slog.NewTextHandler(&log, nil))
 			leave(t, cfg, func(e *engine.Engine) {
@@ -90,7 +90,7 @@ func TestOtherPinsAreReplaced(t *testing.T) {
 				first.areGone(t)
 			}
 			cfg = pinned(t, dir, tt.next)
-			cfg.Layout = metric.NewLayout(max(tt.unit, metric.Microseconds))
+			cfg.Buckets = metric.NewBuckets(max(tt.unit, metric.Microseconds))
 			leave(t, cfg, func(e *engine.Engine) {
 				if len(adopted(e)) != 1 {
 					t.Errorf("what replaced the other is not adopted: %+v", e.States()[0])

@@ -67,7 +67,7 @@ func serve(text string) error {
 	holder := new(privilege.Holder)
 	specs := []collector.Spec{links(how.Ways...)}
 	cfg := engine.Config{
-		Specs: specs, Layout: metric.NewLayout(metric.Microseconds), Machine: machine, Privileged: holder.Do,
+		Specs: specs, Buckets: metric.NewBuckets(metric.Microseconds), Machine: machine, Privileged: holder.Do,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
 	}
 	if how.Pins != "" {

@@ -111,7 +111,7 @@ func (b *builder) add(m collector.Metric) error {
 	if err != nil {
 		return err
 	}
-	c, err := newColumn(m, t, u.env.Layout)
+	c, err := newColumn(m, t, u.env.Buckets)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const sourceDeadline = time.Second
 type source struct {
 	opened   attach.Opened
 	raised   func(f func() error) error // runs f with the capabilities that a read takes
-	layout   *metric.Layout             // of histograms
+	buckets  *metric.Buckets            // of histograms
 	families []metric.Family            // of the source's metrics, without samples
 	divisors []float64                  // of values, by family
 	answer   chan answer                // of the call under way; nil if there is none
@@ -43,14 +43,14 @@ type answer struct {
 
 // newSource returns the source with the families of the metrics that it serves.
 func newSource(opened attach.Opened, u *unit) (*source, error) {
-	metrics, layout := u.spec.Metrics, u.env.Layout
-	src := &source{opened: opened, raised: u.privilegedRead, layout: layout}
+	metrics, buckets := u.spec.Metrics, u.env.Buckets
+	src := &source{opened: opened, raised: u.privilegedRead, buckets: buckets}
 	for _, name := range opened.Source.Metrics {
 		at := slices.IndexFunc(metrics, func(m collector.Metric) bool { return m.Name == name })
 		if at < 0 {
 			return nil, fmt.Errorf("%s serves %s, which is no metric of the collector", opened.Source.From, name)
 		}
-		family, err := newFamily(metrics[at], layout)
+		family, err := newFamily(metrics[at], buckets)
 		if err != nil {
 			return nil, err
 		}
@@ -58,7 +58,7 @@ func newSource(opened attach.Opened, u *unit) (*source, error) {
 			family.Labels = append(family.Labels, l.Name)
 		}
 		src.families = append(src.families, family)
-		src.divisors = append(src.divisors, divisor(metrics[at], layout))
+		src.divisors = append(src.divisors, divisor(metrics[at], buckets))
 	}
 	return src, nil
 }
@@ -100,7 +100,7 @@ func (s *source) inUnit(samples []metric.Sample, family int) []metric.Sample {
 	for i := range samples {
 		samples[i].Value /= s.divisors[family]
 		if hist := samples[i].Hist; hist != nil {
-			samples[i].Hist = &metric.Hist{Slots: hist.Slots, Sum: hist.Sum, Layout: s.layout}
+			samples[i].Hist = &metric.Hist{Slots: hist.Slots, Sum: hist.Sum, Buckets: s.buckets}
 		}
 	}
 	return samples

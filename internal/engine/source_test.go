@@ -30,7 +30,7 @@ func TestSource(t *testing.T) {
 	})
 	u := &unit{
 		spec: collector.Spec{Metrics: metrics},
-		env:  &environment{Config: Config{Layout: metric.NewLayout(metric.Seconds)}},
+		env:  &environment{Config: Config{Buckets: metric.NewBuckets(metric.Seconds)}},
 	}
 	s, err := newSource(attach.Opened{Source: spec, Reader: read}, u)
 	if err != nil {

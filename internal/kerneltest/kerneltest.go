@@ -48,7 +48,7 @@ func RunOn(t testing.TB, machine *kernel.Machine, spec collector.Spec, options .
 	cfg := engine.Config{
 		Specs:   []collector.Spec{spec},
 		Options: make(map[string]collector.Value),
-		Layout:  metric.NewLayout(metric.Microseconds),
+		Buckets: metric.NewBuckets(metric.Microseconds),
 		Machine: machine,
 		Logger:  slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
@@ -137,7 +137,7 @@ func (n Numbers) Quantile(before Numbers, q float64, name string, labels ...stri
 	for i, c := range slots {
 		seen += c
 		if c > 0 && float64(seen) >= q*float64(total) {
-			return h.Layout.SlotBounds(i)
+			return h.Buckets.SlotBounds(i)
 		}
 	}
 	return 0, 0

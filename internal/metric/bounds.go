@@ -4,12 +4,12 @@ package metric
 
 import "math"
 
-// Unit returns the unit of the layout.
-func (l *Layout) Unit() Unit { return l.unit }
+// Unit returns the unit of the buckets.
+func (l *Buckets) Unit() Unit { return l.unit }
 
 // SlotBounds returns the exclusive lower bound and the inclusive upper bound of a slot, in
 // nanoseconds. The upper bound of the overflow slot is infinite.
-func (l *Layout) SlotBounds(slot int) (lower, upper float64) {
+func (l *Buckets) SlotBounds(slot int) (lower, upper float64) {
 	above := func(slot int) float64 {
 		return float64(l.unit) * math.Exp2(float64(l.index[slot])/8)
 	}

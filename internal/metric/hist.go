@@ -90,9 +90,9 @@ func (u Unit) bounds() [8]bound {
 	return bounds
 }
 
-// Layout says which buckets the slots are in, for one unit. It is read-only, so any number of
+// Buckets says which buckets the slots are in, for one unit. It is read-only, so any number of
 // histograms may share it.
-type Layout struct {
+type Buckets struct {
 	unit Unit
 	// index is the index of a finite slot's bucket in a native histogram of schema 3. The bucket's
 	// upper bound is unit * 2^(index/8). The other slots have no index.
@@ -109,9 +109,9 @@ type classicBucket struct {
 	end int
 }
 
-// NewLayout returns the layout of a unit.
-func NewLayout(u Unit) *Layout {
-	l := &Layout{unit: u}
+// NewBuckets returns the buckets of a unit.
+func NewBuckets(u Unit) *Buckets {
+	l := &Buckets{unit: u}
 	bounds := u.bounds()
 	for slot := 1; slot < histOverflow; slot++ {
 		e, i := (slot-1)/8, (slot-1)%8
@@ -130,7 +130,7 @@ func NewLayout(u Unit) *Layout {
 
 // Hist is a histogram of durations.
 type Hist struct {
-	Layout *Layout
+	Buckets *Buckets
 	// Slots holds the count of each of the HistSlots slots.
 	Slots []uint64
 	// Sum is the sum of all observations in ns.
@@ -146,10 +146,10 @@ func (h *Hist) Count() uint64 {
 	return n
 }
 
-// sum returns the sum in the layout's unit, rounded only once.
+// sum returns the sum in the buckets's unit, rounded only once.
 func (h *Hist) sum() float64 {
 	ns := new(big.Float).SetUint64(h.Sum)
-	unit := new(big.Float).SetUint64(uint64(h.Layout.unit))
+	unit := new(big.Float).SetUint64(uint64(h.Buckets.unit))
 	sum, _ := new(big.Float).SetPrec(53).Quo(ns, unit).Float64()
 	return sum
 }

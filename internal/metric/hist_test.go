@@ -69,13 +69,13 @@ func TestBoundsAreRoundedDown(t *testing.T) {
 
 func TestLayoutAgainstExactArithmetic(t *testing.T) {
 	for _, u := range units {
-		layout := NewLayout(u)
-		last := int(layout.index[histOverflow-1])
+		buckets := NewBuckets(u)
+		last := int(buckets.index[histOverflow-1])
 		check := func(v uint64) {
 			t.Helper()
 			slot := slotOf(u, v)
 			const rounding = 1e-12 // SlotBounds are floats
-			if lower, upper := layout.SlotBounds(slot); float64(v) > upper*(1+rounding) || v > 0 && float64(v) <= lower*(1-rounding) {
+			if lower, upper := buckets.SlotBounds(slot); float64(v) > upper*(1+rounding) || v > 0 && float64(v) <= lower*(1-rounding) {
 				t.Errorf("%s: %d ns are in slot %d, from %v to %v ns", u, v, slot, lower, upper)
 			}
 			switch slot {
@@ -88,8 +88,8 @@ func TestLayoutAgainstExactArithmetic(t *testing.T) {
 					t.Errorf("%s: %d ns overflow, but the last bound is not below", u, v)
 				}
 			default:
-				if !holds(u, int(layout.index[slot]), v) {
-					t.Errorf("%s: %d ns are in slot %d, bucket %d, which does not hold them", u, v, slot, layout.index[slot])
+				if !holds(u, int(buckets.index[slot]), v) {
+					t.Errorf("%s: %d ns are in slot %d, bucket %d, which does not hold them", u, v, slot, buckets.index[slot])
 				}
 			}
 		}
@@ -97,7 +97,7 @@ func TestLayoutAgainstExactArithmetic(t *testing.T) {
 			check(v)
 		}
 		for slot := 1; slot < histOverflow; slot++ {
-			bound := math.Exp2(float64(layout.index[slot])/8) * float64(u)
+			bound := math.Exp2(float64(buckets.index[slot])/8) * float64(u)
 			for d := range uint64(7) {
 				if v := uint64(bound) + d - 3; bound > 3 {
 					check(v)
@@ -114,7 +114,7 @@ func TestLayoutAgainstExactArithmetic(t *testing.T) {
 
 func TestLayoutIsContiguous(t *testing.T) {
 	for _, u := range units {
-		l := NewLayout(u)
+		l := NewBuckets(u)
 		for slot := 2; slot < histOverflow; slot++ {
 			if l.index[slot] != l.index[slot-1]+1 {
 				t.Errorf("%s: slot %d is bucket %d after %d", u, slot, l.index[slot], l.index[slot-1])
@@ -138,7 +138,7 @@ func TestClassicBounds(t *testing.T) {
 		{Microseconds, 1, 1 << 28},
 		{Seconds, 1. / (1 << 20), 1 << 8},
 	} {
-		l := NewLayout(c.unit)
+		l := NewBuckets(c.unit)
 		if got := l.classic[0].le; got != c.first {
 			t.Errorf("%s: first bound is %v, want %v", c.unit, got, c.first)
 		}
@@ -159,10 +159,10 @@ func TestClassicBounds(t *testing.T) {
 
 func TestSumIsRoundedOnce(t *testing.T) {
 	for _, u := range units {
-		layout := NewLayout(u)
+		buckets := NewBuckets(u)
 		random := rand.New(rand.NewPCG(3, 4))
 		for range 2000 {
-			h := Hist{Layout: layout, Sum: random.Uint64() >> random.UintN(64)}
+			h := Hist{Buckets: buckets, Sum: random.Uint64() >> random.UintN(64)}
 			want, _ := new(big.Rat).SetFrac(new(big.Int).SetUint64(h.Sum), big.NewInt(int64(u))).Float64()
 			if got := h.sum(); got != want {
 				t.Errorf("sum of %d ns is %v %s, want %v", h.Sum, got, u, want)

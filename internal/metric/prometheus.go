@@ -192,7 +192,7 @@ func (f *Family) check() error {
 				return fmt.Errorf("label %s=%q is not UTF-8", f.Labels[i], value)
 			}
 		}
-		if f.Type == Histogram && s.Linear == nil && (s.Hist == nil || s.Hist.Layout == nil || len(s.Hist.Slots) != HistSlots) {
+		if f.Type == Histogram && s.Linear == nil && (s.Hist == nil || s.Hist.Buckets == nil || len(s.Hist.Slots) != HistSlots) {
 			return fmt.Errorf("the sample %q is not a histogram of %d slots", s.Labels, HistSlots)
 		}
 	}
@@ -237,7 +237,7 @@ func (h *Hist) buckets() []*dto.Bucket {
 		count      uint64
 	)
 	for i := range buckets {
-		c := &h.Layout.classic[i]
+		c := &h.Buckets.classic[i]
 		for ; slot < c.end; slot++ {
 			count += h.Slots[slot]
 		}
@@ -272,7 +272,7 @@ func (h *Hist) native() (spans []*dto.BucketSpan, deltas []int64) {
 	}
 	for slot := 1; slot < histOverflow; slot++ {
 		if count := h.Slots[slot]; count > 0 {
-			add(h.Layout.index[slot], count)
+			add(h.Buckets.index[slot], count)
 		}
 	}
 	if count := h.Slots[histOverflow]; count > 0 {

@@ -45,7 +45,7 @@ func write(t testing.TB, w io.Writer, families []*dto.MetricFamily, format expfm
 
 // observe returns a histogram of values, as the eBPF programs make it.
 func observe(u Unit, values ...uint64) *Hist {
-	h := &Hist{Layout: NewLayout(u), Slots: make([]uint64, HistSlots)}
+	h := &Hist{Buckets: NewBuckets(u), Slots: make([]uint64, HistSlots)}
 	for _, v := range values {
 		h.Slots[slotOf(u, v)]++
 		h.Sum += v
@@ -287,7 +287,7 @@ func TestWrongFamily(t *testing.T) {
 			`family bad: the sample [] is not a histogram of 307 slots`,
 		},
 		"short histogram": {
-			Family{Type: Histogram, Samples: []Sample{{Hist: &Hist{Layout: NewLayout(Seconds), Slots: make([]uint64, 306)}}}},
+			Family{Type: Histogram, Samples: []Sample{{Hist: &Hist{Buckets: NewBuckets(Seconds), Slots: make([]uint64, 306)}}}},
 			`family bad: the sample [] is not a histogram of 307 slots`,
 		},
 		"no type": {
@@ -373,10 +373,10 @@ func TestNamesThatAreTaken(t *testing.T) {
 // BenchmarkScrape gathers what a machine with ten disks would serve.
 func BenchmarkScrape(b *testing.B) {
 	random := rand.New(rand.NewPCG(9, 10))
-	layout := NewLayout(Microseconds)
+	buckets := NewBuckets(Microseconds)
 	latency := Family{Name: "lat_microseconds", Type: Histogram, Labels: []string{"device", "operation"}, Created: created}
 	for i := range 50 {
-		h := &Hist{Layout: layout, Slots: make([]uint64, HistSlots)}
+		h := &Hist{Buckets: buckets, Slots: make([]uint64, HistSlots)}
 		for range 100 {
 			h.Slots[80+random.IntN(100)]++
 		}

@@ -96,7 +96,7 @@ func draw(f metric.Family) (d distribution, ok bool) {
 		samples = append(samples, s)
 		for slot, n := range s.Hist.Slots {
 			if n > 0 && slot > 0 {
-				lower, upper := edges(s.Hist.Layout, slot)
+				lower, upper := edges(s.Hist.Buckets, slot)
 				low, high = min(low, lower), max(high, upper)
 			}
 		}
@@ -135,7 +135,7 @@ func drawOne(names []string, s metric.Sample, at func(float64) float64) chart {
 		if n == 0 || slot == 0 {
 			continue
 		}
-		lower, upper := edges(s.Hist.Layout, slot)
+		lower, upper := edges(s.Hist.Buckets, slot)
 		// The height is logarithmic, so that one slow event in a million is visible.
 		height := 100 * math.Log2(1+float64(n)) / math.Log2(1+float64(most))
 		c.Bars = append(c.Bars, bar{
@@ -148,7 +148,7 @@ func drawOne(names []string, s metric.Sample, at func(float64) float64) chart {
 
 // edges returns the bounds of a slot in nanoseconds, such that a logarithmic axis can show them.
 // The slot must not be the first, which holds zeros.
-func edges(l *metric.Layout, slot int) (lower, upper float64) {
+func edges(l *metric.Buckets, slot int) (lower, upper float64) {
 	lower, upper = l.SlotBounds(slot)
 	if math.IsInf(upper, 1) {
 		upper = 2 * lower
@@ -162,7 +162,7 @@ func quantile(h *metric.Hist, q float64) string {
 	var seen uint64
 	for slot, n := range h.Slots {
 		if seen += n; n > 0 && seen >= rank {
-			lower, upper := h.Layout.SlotBounds(slot)
+			lower, upper := h.Buckets.SlotBounds(slot)
 			if math.IsInf(upper, 1) {
 				return "over " + duration(lower)
 			}

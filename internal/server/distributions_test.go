@@ -15,7 +15,7 @@ import (
 
 // counted returns a histogram with n observations in each of the slots.
 func counted(n uint64, slots ...int) *metric.Hist {
-	h := &metric.Hist{Layout: metric.NewLayout(metric.Microseconds), Slots: make([]uint64, metric.HistSlots)}
+	h := &metric.Hist{Buckets: metric.NewBuckets(metric.Microseconds), Slots: make([]uint64, metric.HistSlots)}
 	for _, s := range slots {
 		h.Slots[s] = n
 	}
@@ -40,9 +40,9 @@ func TestDraw(t *testing.T) {
 	if many.Labels != "device=many" || many.Count != 150 || many.Zero != 50 || len(many.Bars) != 2 {
 		t.Fatalf("the fullest histogram is not first, or wrong: %+v", many)
 	}
-	layout := metric.NewLayout(metric.Microseconds)
-	_, median := layout.SlotBounds(100)
-	_, most := layout.SlotBounds(116)
+	buckets := metric.NewBuckets(metric.Microseconds)
+	_, median := buckets.SlotBounds(100)
+	_, most := buckets.SlotBounds(116)
 	if many.P50 != duration(median) || many.P99 != duration(most) || many.Max != duration(most) {
 		t.Errorf("quantiles %s, %s, %s, want %s, %s", many.P50, many.P99, many.Max, duration(median), duration(most))
 	}

@@ -53,7 +53,7 @@ func TestChoosingCollectors(t *testing.T) {
 
 // histogram returns a family as the engine makes it.
 func histogram() metric.Family {
-	h := &metric.Hist{Layout: metric.NewLayout(metric.Microseconds), Slots: make([]uint64, metric.HistSlots), Sum: 46000}
+	h := &metric.Hist{Buckets: metric.NewBuckets(metric.Microseconds), Slots: make([]uint64, metric.HistSlots), Sum: 46000}
 	h.Slots[81] = 46 // 1000 ns are in here, as are 1024 ns less one eighth of a doubling
 	return metric.Family{
 		Name: "ebpf_latency_microseconds", Help: "Latency.", Type: metric.Histogram,

@@ -37,7 +37,7 @@ func families() []metric.Family {
 		}},
 		{Name: "b", Help: "B.", Type: metric.Gauge, Samples: []metric.Sample{{Value: 0.5}}},
 		{Name: "c_seconds", Help: "C.", Type: metric.Histogram, Created: created, Samples: []metric.Sample{
-			{Hist: &metric.Hist{Slots: slots, Sum: 12_345, Layout: metric.NewLayout(metric.Seconds)}},
+			{Hist: &metric.Hist{Slots: slots, Sum: 12_345, Buckets: metric.NewBuckets(metric.Seconds)}},
 		}},
 		{Name: "d_total", Help: "D.", Type: metric.Counter, Labels: []string{"l"}, Samples: []metric.Sample{
 			{Labels: []string{"x"}, Value: 1}, {Labels: []string{"x"}, Value: 2},

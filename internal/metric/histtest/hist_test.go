@@ -57,7 +57,7 @@ func exposition(t *testing.T, u metric.Unit, slots []uint64, sum uint64) *dto.Hi
 	families, err := metric.Families{{
 		Name:    "h",
 		Type:    metric.Histogram,
-		Samples: []metric.Sample{{Hist: &metric.Hist{Layout: metric.NewLayout(u), Slots: slots, Sum: sum}}},
+		Samples: []metric.Sample{{Hist: &metric.Hist{Buckets: metric.NewBuckets(u), Slots: slots, Sum: sum}}},
 	}}.Gather()
 	if err != nil {
 		t.Fatal(err)
