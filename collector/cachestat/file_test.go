@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"testing"
@@ -168,7 +167,7 @@ func (fs filesystem) mount(t *testing.T, dir, image string) string {
 	run(t, append(fs.mkfs, image)...)
 	run(t, "mkdir", root)
 	for _, module := range []string{"loop", fs.name} {
-		exec.Command("modprobe", module).Run() // or built in: mount says so
+		_ = kerneltest.Modprobe(module) // or built in: mount says so
 	}
 	mount(t, root, "-o", "loop", image)
 	return root

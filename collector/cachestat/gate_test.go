@@ -7,12 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/kernscope/kernscope/internal/kerneltest"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,7 +33,7 @@ type gate struct {
 // whose bytes are those of a file in dir, which is in memory.
 func newGate(t *testing.T, dir string) (g *gate, image string) {
 	t.Helper()
-	exec.Command("modprobe", "fuse").Run() // or built in: opening the device says so
+	_ = kerneltest.Modprobe("fuse") // or built in: opening the device says so
 	root := filepath.Join(dir, "gate")
 	run(t, "mkdir", root)
 	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)

@@ -5,7 +5,6 @@ package cachestat
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -171,7 +170,7 @@ func TestReadsThatWaitInOverlay(t *testing.T) {
 	newFile(t, dir, "waits", waitsPages)
 	root := filepath.Join(t.TempDir(), "overlay")
 	run(t, "mkdir", root)
-	exec.Command("modprobe", "overlay").Run() // or built in: mount says so
+	_ = kerneltest.Modprobe("overlay") // or built in: mount says so
 	mount(t, root, "-t", "overlay", "overlay", "-o", "lowerdir="+dir+":"+root)
 	opened, err := os.Open(filepath.Join(root, "waits"))
 	if err != nil {

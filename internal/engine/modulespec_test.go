@@ -108,7 +108,7 @@ func made(t *testing.T, e *engine.Engine) int {
 // it goes, which is quicker.
 func loadModule(t *testing.T) {
 	t.Helper()
-	kerneltest.Command(t, "modprobe", followed)
+	kerneltest.LoadModule(t, followed)
 }
 
 // unloadModule unloads the module if it is loaded. It fails if anything uses

@@ -55,7 +55,7 @@ func TestAnswersForTheServiceUser(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = os.WriteFile(paranoid, was, 0) })
 	machine := open(t)
-	kerneltest.Command(t, "modprobe", aModule)
+	kerneltest.LoadModule(t, aModule)
 	t.Cleanup(func() { unload(t, machine) })
 	root := answers(machine)
 

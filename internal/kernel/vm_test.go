@@ -58,7 +58,7 @@ func TestModuleComesAndGoes(t *testing.T) {
 	identities := []uint64{0}
 	for range 3 {
 		seen := machine.Module(aModule)
-		kerneltest.Command(t, "modprobe", aModule)
+		kerneltest.LoadModule(t, aModule)
 		live := next(t, machine, seen)
 		if !live.Live || live.Version != "1.0.0" || slices.Contains(identities, live.Identity) {
 			t.Fatalf("loaded: %+v, loads before: %v", live, identities)
@@ -174,7 +174,7 @@ func TestSwitchesOfTheKernel(t *testing.T) {
 func TestTypesOfOtherModulesAreNotRead(t *testing.T) {
 	kerneltest.VM(t, "it needs modules that are loaded")
 	machine := open(t)
-	kerneltest.Command(t, "modprobe", aModule)
+	kerneltest.LoadModule(t, aModule)
 	t.Cleanup(func() { unload(t, machine) })
 	var modules, published []string
 	entries, err := os.ReadDir("/sys/kernel/btf")
