@@ -23,10 +23,11 @@ func NewBlockDevice(sysfs, diskstats string) Decoder {
 	return numeric(d.name)
 }
 
-// blockDeviceFresh is how long the decoder trusts the names that it has read. It is short, because
-// the kernel gives the number of an unplugged device to another one. A scrape asks for a device
-// several times within milliseconds and so reads one link; the next scrape asks sysfs again.
-const blockDeviceFresh = 100 * time.Millisecond
+// blockDeviceFresh is how long the decoder trusts the names that it has read. It is shorter than
+// unplugging one device and plugging in another, which gets the number, can take. A scrape asks for
+// a device a few times within a millisecond or two and so reads one link; the next scrape asks sysfs
+// again.
+const blockDeviceFresh = 5 * time.Millisecond
 
 type blockDevice struct {
 	sysfs     string
