@@ -159,8 +159,8 @@ static __always_inline __u64 cachestat_call_position(const struct cachestat_call
  * registers from whom it works for. Through overlayfs a file is another's with
  * the same size.
  */
-static __always_inline bool cachestat_call_reads(const struct cachestat_call *call,
-						 struct address_space *mapping)
+static __always_inline bool cachestat_call_reads(const struct cachestat_call *call, __u64 id,
+						 __u64 size)
 {
 	struct pt_regs___arm64_args *arm64 = (void *)call->regs;
 	struct pt_regs___x86_args *x86 = (void *)call->regs;
@@ -175,18 +175,19 @@ static __always_inline bool cachestat_call_reads(const struct cachestat_call *ca
 	/* The part that direct I/O got is not from the page cache. */
 	if (file->f_flags & CACHESTAT_O_DIRECT)
 		return false;
-	return file->f_mapping == mapping || (file->f_inode->i_sb->s_magic == CACHESTAT_OVERLAYFS &&
-					      file->f_inode->i_size == mapping->host->i_size);
+	return cachestat_file(true, file->f_mapping) == id ||
+	       (file->f_inode->i_sb->s_magic == CACHESTAT_OVERLAYFS &&
+		(__u64)file->f_inode->i_size == size);
 }
 
 /* Whether the task may read without waiting: by io_uring in its name, or preadv2 that says it. */
-static __always_inline bool cachestat_may_not_wait(const struct cachestat_call *call)
+static __always_inline bool cachestat_may_not_wait(struct cachestat_call call)
 {
-	struct task_struct___uring *uring = (void *)call->task;
+	struct task_struct___uring *uring = (void *)call.task;
 
 	if (bpf_core_field_exists(uring->io_uring) && uring->io_uring)
 		return true;
-	return call->reads & CACHESTAT_FLAGS && cachestat_arg(call, 5) & CACHESTAT_RWF_NOWAIT;
+	return call.reads & CACHESTAT_FLAGS && cachestat_arg(&call, 5) & CACHESTAT_RWF_NOWAIT;
 }
 
 #endif
