@@ -322,10 +322,11 @@ __noinline __u64 cachestat_begin(__u64 file, __u64 size, __u64 last, __u64 index
 
 /*
  * The tracepoint fires for every batch of pages that a read has found or
- * brought in, with what is left of its range. A batch whose last page had to
- * be waited for is not reported; the read got it if it reports what follows. At the first report, pages without a mark are hits
- * if they are there, and misses to be if not; which is known when they get a
- * mark before the same read reports again, or the task moves on.
+ * brought in, with what is left of its range. A batch whose last page had to be
+ * waited for is not reported; the read got it if it reports what follows. At
+ * the first report, pages without a mark are hits if they are there, and misses
+ * to be if not; which is known when they get a mark before the same read
+ * reports again, or the task moves on.
  *
  * A read that does not wait may get less than its range, so of that one only
  * pages count that are there as it reports, and those before its next report.

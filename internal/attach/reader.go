@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// sourceDeadline is how long opening a source may take.
-	sourceDeadline = 2 * time.Second
+	// openDeadline is how long opening a source may take.
+	openDeadline = 2 * time.Second
 	// closeDeadline is how long letting go of one may keep others waiting.
 	closeDeadline = time.Second
 )
@@ -57,7 +57,7 @@ func openSource(ctx context.Context, s *collector.Source, privileged func(func()
 	if privileged == nil {
 		privileged = func(f func() error) error { return f() }
 	}
-	ctx, cancel := context.WithTimeout(ctx, sourceDeadline)
+	ctx, cancel := context.WithTimeout(ctx, openDeadline)
 	type opened struct {
 		reader *guarded
 		err    error
@@ -93,6 +93,6 @@ func openSource(ctx context.Context, s *collector.Source, privileged func(func()
 		}
 		return o.reader, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("opening it has not ended after %v: %w", sourceDeadline, ctx.Err())
+		return nil, fmt.Errorf("opening it has not ended after %v: %w", openDeadline, ctx.Err())
 	}
 }
