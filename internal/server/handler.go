@@ -44,14 +44,23 @@ func (s *Server) handler(only string) http.Handler {
 	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "kernscope is healthy.")
 	})
-	mux.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, _ *http.Request) {
-		if s.ready.Load() {
-			answer(w, http.StatusOK, "kernscope is ready.")
-		} else {
-			answer(w, http.StatusServiceUnavailable, "kernscope is not ready.")
-		}
-	})
+	mux.HandleFunc("GET "+readyPath, s.answerReady)
 	return mux
+}
+
+// answerReady says whether the server is ready, and else why not.
+func (s *Server) answerReady(w http.ResponseWriter, _ *http.Request) {
+	if !s.ready.Load() {
+		answer(w, http.StatusServiceUnavailable, "kernscope is not ready: it starts or ends.")
+		return
+	}
+	if s.cfg.Unready != nil {
+		if err := s.cfg.Unready(); err != nil {
+			answer(w, http.StatusServiceUnavailable, fmt.Sprintf("kernscope is not ready: %v.", err))
+			return
+		}
+	}
+	answer(w, http.StatusOK, "kernscope is ready.")
 }
 
 // limit returns a handler that refuses a scrape while the highest number of scrapes is running.

@@ -48,6 +48,9 @@ type Config struct {
 	// Collectors returns the collectors, in the order of the landing page. The server calls it at
 	// every request, so states may change. Names and ports must not change.
 	Collectors func() []Collector
+	// Unready returns why the process cannot do its work, or nil. The server calls it at every
+	// request of /-/ready. It may be nil.
+	Unready func() error
 	// SelfMetrics holds the metrics about the exporter's process. The main addresses serve them beside the
 	// metrics of the collectors. The server adds counts of the scrapes on all addresses. It is nil
 	// if there are none.
@@ -130,7 +133,8 @@ func (s *Server) Addresses() []net.Addr {
 	return addresses
 }
 
-// Ready makes /-/ready answer that the server is ready, until serving ends.
+// Ready makes /-/ready answer that the server is ready, until serving ends or for as long as
+// [Config.Unready] knows no reason against it.
 func (s *Server) Ready() { s.ready.Store(true) }
 
 // Close closes the addresses of a server that will not serve.
