@@ -33,14 +33,18 @@ func checkPath(telemetry string) error {
 // handler returns the handler of an address. It serves the collector named only, or all collectors
 // if only is "".
 func (s *Server) handler(only string) http.Handler {
-	metrics := s.limit(compress(&metricsHandler{server: s, only: only}))
+	scrape := &metricsHandler{server: s, only: only}
+	metrics := s.share(scrape.form, s.limit(compress(scrape)))
 	if s.cfg.SelfMetrics != nil {
 		metrics = promhttp.InstrumentMetricHandler(s.cfg.SelfMetrics, metrics)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+s.cfg.TelemetryPath, metrics)
 	mux.Handle("GET "+homePath+"{$}", &landingPage{server: s, only: only})
-	mux.Handle("GET "+distributionsPath, s.limit(compress(&distributionsPage{server: s, only: only})))
+	drawing := func(r *http.Request) string {
+		return fmt.Sprint(distributionsPath, only, acceptsGzip(r.Header.Values("Accept-Encoding")))
+	}
+	mux.Handle("GET "+distributionsPath, s.share(drawing, s.limit(compress(&distributionsPage{server: s, only: only}))))
 	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "kernscope is healthy.")
 	})
