@@ -40,7 +40,7 @@ func parsed(t *testing.T, args ...string) *collectorFlags {
 	app := kingpin.New("kernscope", "")
 	flags := addCollectorFlags(app, builtin.Collectors())
 	addList(app, flags)
-	if _, err := app.Parse(args); err != nil {
+	if _, err := parse(app, flags, args); err != nil {
 		t.Fatal(err)
 	}
 	return flags

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,8 +116,29 @@ func Check(telemetryPath string, maxRequests int, webConfig string) error {
 	if webConfig == "" {
 		return nil
 	}
-	if err := web.Validate(webConfig); err != nil {
+	err := checkFile(webConfig)
+	if err == nil {
+		err = web.Validate(webConfig)
+	}
+	if err != nil {
 		return fmt.Errorf("reading the web configuration file %s: %w", webConfig, err)
+	}
+	return nil
+}
+
+// mostConfig is how large a web configuration file may be.
+const mostConfig = 1 << 20
+
+// checkFile returns an error if reading a file might not end.
+func checkFile(path string) error {
+	about, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !about.Mode().IsRegular():
+		return errors.New("it is no regular file")
+	case about.Size() > mostConfig:
+		return fmt.Errorf("it has %d bytes, of which a configuration has no use for more than %d", about.Size(), mostConfig)
 	}
 	return nil
 }
