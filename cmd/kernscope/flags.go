@@ -133,6 +133,9 @@ func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logge
 	if err != nil {
 		return engine.Config{}, fmt.Errorf("flag --units: %w", err)
 	}
+	if err := checkDescriptors(specs); err != nil {
+		return engine.Config{}, err
+	}
 	machine, err := kernel.Open(*f.btf)
 	if err != nil {
 		return engine.Config{}, fmt.Errorf("flag --btf: %w", err)

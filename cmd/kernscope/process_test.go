@@ -125,6 +125,16 @@ func launch(t *testing.T, attr *syscall.SysProcAttr, argv []string) *process {
 	return p
 }
 
+// says waits until the process has logged something.
+func (p *process) says(text string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.log(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("it does not say %q:\n%s", text, p.log())
+		}
+	}
+}
+
 // wait returns the exit code and what was written to standard error.
 func (p *process) wait() (int, string) {
 	_ = p.cmd.Wait()

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -36,6 +38,7 @@ type serveFlags struct {
 	path       *string
 	maxScrapes *int
 	ready      *string
+	openProbes *bool
 	noProcess  *bool
 	compat     *bool
 	keep       *string
@@ -48,10 +51,11 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	cmd := app.Command("serve", "Attach and serve metrics. A single named collector is served on its own port.").Default()
 	f.named = flags.addNamed(cmd, "Only these collectors; each must run on this machine.")
 	f.web = kingpinflag.AddFlags(cmd, fmt.Sprintf(":%d", kit.Port))
-	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
+	cmd.GetFlag("web.listen-address").Help("Address to serve on; may be given again. :9436 or [::1]:9436; unix:///run/kernscope.sock?mode=0660, a socket; vsock://:9436, for the host of this virtual machine.").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
 	f.ready = cmd.Flag("web.ready", "Collectors that must run for /-/ready to answer 200: any (one is enough), all, or names separated by commas. One that waits counts as running.").Default("any").PlaceHolder("any|all|NAME,...").String()
+	f.openProbes = cmd.Flag("web.open-probes", "Answer /-/healthy and /-/ready without the password that --web.config.file asks for.").Bool()
 	f.noProcess = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
@@ -59,8 +63,8 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	return cmd.FullCommand(), f.serve
 }
 
-// serve lives the life of the process: probe, load, attach, pin, give
-// privileges up, listen, be ready; then close in reverse.
+// serve lives the life of the process: probe, listen, load, attach, pin, give
+// privileges up, be ready; then close in reverse.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
 	if err != nil {
@@ -100,8 +104,35 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	}
 	holder := new(privilege.Holder)
 	cfg.Privileged = holder.Do
-	e := engine.New(cfg)
+
+	// It listens first: a port that is taken leaves nothing attached, and who
+	// comes early waits.
+	self := f.selfRegistry()
+	var e *engine.Engine
+	s, err := server.Listen(server.Config{
+		Families: endingWith(ctx, func(ctx context.Context, names []string) ([]metric.Family, error) {
+			return e.Families(ctx, names)
+		}),
+		Collectors:    func() []server.Collector { return describe(specs, e) },
+		Unready:       func() error { return ready.check(e.States()) },
+		SelfMetrics:   self,
+		Version:       version.Info(),
+		TelemetryPath: *f.path,
+		MaxRequests:   *f.maxScrapes,
+		Web:           f.web,
+		CompatPorts:   *f.compat,
+		OpenProbes:    *f.openProbes,
+		Logger:        env.logger,
+	})
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	e = engine.NewUntil(ctx, cfg)
 	defer e.Close()
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err := namedRun(*f.named, e); err != nil {
 		return err
 	}
@@ -116,26 +147,17 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		return fmt.Errorf("giving up capabilities: %w", err)
 	}
 	logCapabilities(env.logger, left)
-	e.Follow()
-
-	s, err := server.Listen(server.Config{
-		Families:      endingWith(ctx, e.Families),
-		Collectors:    func() []server.Collector { return describe(specs, e) },
-		Unready:       func() error { return ready.check(e.States()) },
-		SelfMetrics:   f.selfRegistry(left),
-		Version:       version.Info(),
-		TelemetryPath: *f.path,
-		MaxRequests:   *f.maxScrapes,
-		Web:           f.web,
-		CompatPorts:   *f.compat,
-		Logger:        env.logger,
-	})
-	if err != nil {
-		return errors.Join(err, unpin(cfg.Pins, begun(e)))
+	if len(left.Held) > 0 {
+		self.MustRegister(heldCapabilities(left.Held))
 	}
+	e.Follow()
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
 	}
+	if openToAll(s.Addresses(), *f.web.WebConfigFile) {
+		env.logger.Warn("Whoever reaches the address may read the metrics, which name processes, peers and devices: --web.config.file adds TLS and passwords")
+	}
+	s.LimitConnections(spareDescriptors())
 	s.Ready()
 	notify(env.logger, daemon.SdNotifyReady)
 	go watchdog(ctx, pause, env.logger, func(ctx context.Context) error {
@@ -145,6 +167,15 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	err = s.Serve(ctx)
 	notify(env.logger, daemon.SdNotifyStopping)
 	return err
+}
+
+// openToAll reports whether other machines can read an address without a password
+// or a certificate.
+func openToAll(addresses []net.Addr, webConfig string) bool {
+	return webConfig == "" && slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		tcp, ok := a.(*net.TCPAddr)
+		return ok && !tcp.IP.IsLoopback()
+	})
 }
 
 // explain returns an error that says why a collector does not run.
@@ -187,25 +218,10 @@ func namedRun(named []string, e *engine.Engine) error {
 	return errors.Join(errs...)
 }
 
-// begun are the collectors that count since this process started: nothing of
-// them stays in the kernel after a start that fails.
-func begun(e *engine.Engine) (names []string) {
-	for _, s := range e.States() {
-		if s.Status == engine.Running && !s.Adopted {
-			names = append(names, s.Collector)
-		}
-	}
-	return names
-}
-
-// selfRegistry gathers the metrics about this process, of which these
-// capabilities are left.
-func (f *serveFlags) selfRegistry(left privilege.Outcome) *prometheus.Registry {
+// selfRegistry gathers the metrics about this process.
+func (f *serveFlags) selfRegistry() *prometheus.Registry {
 	self := prometheus.NewRegistry()
 	self.MustRegister(versioncollector.NewCollector("kernscope"))
-	if len(left.Held) > 0 {
-		self.MustRegister(heldCapabilities(left.Held))
-	}
 	if !*f.noProcess {
 		self.MustRegister(
 			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -215,9 +231,13 @@ func (f *serveFlags) selfRegistry(left privilege.Outcome) *prometheus.Registry {
 	return self
 }
 
-// describe joins what the specs and the engine say of the collectors.
+// describe joins what the specs and the engine say of the collectors. There is
+// no engine yet while addresses are opened.
 func describe(specs []collector.Spec, e *engine.Engine) []server.Collector {
-	states := e.States()
+	states := make([]engine.State, len(specs))
+	if e != nil {
+		states = e.States()
+	}
 	described := make([]server.Collector, len(specs))
 	for i, s := range specs {
 		described[i] = server.Collector{

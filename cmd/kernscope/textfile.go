@@ -78,7 +78,7 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 		return err
 	}
 	cfg.Window = *f.window
-	e := engine.New(cfg)
+	e := engine.NewUntil(ctx, cfg)
 	defer e.Close()
 
 	if mustWait(specs, e) {

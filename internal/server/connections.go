@@ -52,18 +52,24 @@ type connection struct {
 }
 
 // on returns a listener whose connections are counted among these.
-func (c *connections) on(l net.Listener) net.Listener { return &door{Listener: l, all: c} }
+func (c *connections) on(l net.Listener) *door { return &door{Listener: l, all: c, begins: func() {}} }
 
 // door is a listener of [connections].
 type door struct {
 	net.Listener
-	all  *connections
-	deaf episode
+	all    *connections
+	deaf   episode
+	begins func() // called once, before the first client is accepted
+	begun  bool
 }
 
 // Accept waits for a client. If the process cannot take it in, it cuts off another one, and says
 // so: the address listens, and nobody is answered.
 func (d *door) Accept() (net.Conn, error) {
+	if !d.begun {
+		d.begun = true
+		d.begins()
+	}
 	conn, err := d.Listener.Accept()
 	if err == nil {
 		return d.all.add(conn), nil

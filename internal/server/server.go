@@ -70,7 +70,10 @@ type Config struct {
 	// CompatPorts says that each collector is also served alone on its port, on the hosts of the
 	// main addresses.
 	CompatPorts bool
-	Logger      *slog.Logger
+	// OpenProbes says that the answers to health probes need no password, although the web
+	// configuration file asks for one.
+	OpenProbes bool
+	Logger     *slog.Logger
 }
 
 const (
@@ -177,6 +180,12 @@ func (s *Server) Addresses() []net.Addr {
 // [Config.Unready] knows no reason against it.
 func (s *Server) Ready() { s.ready.Store(true) }
 
+// LimitConnections sets how many clients may be connected at once, if that is less than the limit
+// that holds otherwise.
+func (s *Server) LimitConnections(most int) {
+	s.connections.most = max(1, min(s.connections.most, most))
+}
+
 // Close closes the addresses of a server that will not serve.
 func (s *Server) Close() {
 	s.press.end()
@@ -196,8 +205,13 @@ func (s *Server) Serve(ctx context.Context) error {
 		// so several addresses would change a common one at the same time.
 		server := s.newHTTP(l)
 		servers = append(servers, server)
+		door := s.connections.on(l)
+		if s.cfg.OpenProbes {
+			// exporter-toolkit has put authentication before the handler by then.
+			door.begins = func() { server.Handler = probesFirst(s.probes(), server.Handler) }
+		}
 		serving.Go(func() {
-			err := web.Serve(s.connections.on(l), server, s.cfg.Web, s.cfg.Logger)
+			err := web.Serve(door, server, s.cfg.Web, s.cfg.Logger)
 			if !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
 			}
