@@ -53,7 +53,7 @@ func Fileops() collector.Spec {
 	spec := counting("fileops_calls", loadFileops, []string{"fileops_enter"},
 		of("pid", label.Number), of("tid", label.Number), of("process", label.String),
 		of("descriptor", label.Number), of("operation", nil))
-	spec.Tables = fileops.Spec().Tables[:1]
+	spec.Variables = fileops.Spec().Variables[:1]
 	return spec
 }
 
