@@ -101,7 +101,7 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 	// Not before the files are written: nothing stays in the kernel after a
 	// run that could not do its work.
 	if err := e.Pin(); err != nil {
-		return err
+		return errors.Join(err, e.Unpin())
 	}
 	off := f.collectors.switchedOff(*f.named)
 	if err := errors.Join(removeFiles(dir, off, env.logger), unpin(cfg.Pins, off)); err != nil {

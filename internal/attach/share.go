@@ -246,6 +246,15 @@ func (s *Share) Pin(set *Set) (removed string, err error) {
 	return removed, nil
 }
 
+// Unpin takes back what [Share.Pin] did. Counts of an earlier process stay pinned.
+func (s *Share) Unpin(set *Set) error {
+	if set == nil || !set.pins.pinned || set.maps.adopted {
+		return nil
+	}
+	set.pins.pinned = false
+	return s.in.Remove(s.collector)
+}
+
 // stale says why what is pinned was not adopted; "" if its counts were.
 func (s *Share) stale(set *Set) string {
 	switch {
