@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/kit"
@@ -57,8 +58,9 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	return cmd.FullCommand(), f.serve
 }
 
-// serve lives the life of the process: probe, load, attach, pin, give
-// privileges up, listen, be ready; then close in reverse.
+// serve lives the life of the process: probe, load, attach, listen, pin, give
+// privileges up, be ready; then close in reverse. It listens before it pins, since
+// the port is what most often fails, and pinning replaces what an earlier run left.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
 	if err != nil {
@@ -99,23 +101,11 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err := namedRun(*f.named, e); err != nil {
 		return err
 	}
-	if err := e.Pin(); err != nil {
-		return err
-	}
-	if err := unpin(cfg.Pins, f.collectors.switchedOff(*f.named)); err != nil {
-		return err
-	}
-	left, err := holder.Drop(holding(specs, e.States(), *f.keep, keep, e.Check))
-	if err != nil {
-		return fmt.Errorf("giving up capabilities: %w", err)
-	}
-	logCapabilities(env.logger, left)
-	e.Follow()
-
+	self := f.selfRegistry()
 	s, err := server.Listen(server.Config{
 		Families:      endingWith(ctx, e.Families),
 		Collectors:    func() []server.Collector { return describe(specs, e) },
-		SelfMetrics:   f.selfRegistry(left),
+		SelfMetrics:   self,
 		Version:       version.Info(),
 		TelemetryPath: *f.path,
 		MaxRequests:   *f.maxScrapes,
@@ -124,8 +114,18 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		Logger:        env.logger,
 	})
 	if err != nil {
-		return errors.Join(err, unpin(cfg.Pins, begun(e)))
+		return err
 	}
+	left, err := f.settle(cfg.Pins, holder, holding(specs, e.States(), *f.keep, keep, e.Check), e)
+	if err != nil {
+		s.Close()
+		return errors.Join(err, e.Unpin())
+	}
+	logCapabilities(env.logger, left)
+	if len(left.Held) > 0 {
+		self.MustRegister(heldCapabilities(left.Held))
+	}
+	e.Follow()
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
 	}
@@ -138,6 +138,20 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	err = s.Serve(ctx)
 	notify(env.logger, daemon.SdNotifyStopping)
 	return err
+}
+
+// settle pins what is attached, and gives privileges up. It returns which are left.
+func (f *serveFlags) settle(pins *attach.Pins, holder *privilege.Holder, plan privilege.Plan, e *engine.Engine) (left privilege.Outcome, err error) {
+	if err := e.Pin(); err != nil {
+		return left, err
+	}
+	if err := unpin(pins, f.collectors.switchedOff(*f.named)); err != nil {
+		return left, err
+	}
+	if left, err = holder.Drop(plan); err != nil {
+		return left, fmt.Errorf("giving up capabilities: %w", err)
+	}
+	return left, nil
 }
 
 // explain returns an error that says why a collector does not run.
@@ -180,25 +194,10 @@ func namedRun(named []string, e *engine.Engine) error {
 	return errors.Join(errs...)
 }
 
-// begun are the collectors that count since this process started: nothing of
-// them stays in the kernel after a start that fails.
-func begun(e *engine.Engine) (names []string) {
-	for _, s := range e.States() {
-		if s.Status == engine.Running && !s.Adopted {
-			names = append(names, s.Collector)
-		}
-	}
-	return names
-}
-
-// selfRegistry gathers the metrics about this process, of which these
-// capabilities are left.
-func (f *serveFlags) selfRegistry(left privilege.Outcome) *prometheus.Registry {
+// selfRegistry gathers the metrics about this process.
+func (f *serveFlags) selfRegistry() *prometheus.Registry {
 	self := prometheus.NewRegistry()
 	self.MustRegister(versioncollector.NewCollector("kernscope"))
-	if len(left.Held) > 0 {
-		self.MustRegister(heldCapabilities(left.Held))
-	}
 	if !*f.noProcess {
 		self.MustRegister(
 			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
