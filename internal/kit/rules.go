@@ -64,7 +64,7 @@ func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 		to[group] = append(to[group], r)
 		return nil
 	}
-	for _, s := range append(slices.Clone(specs), selfRules()) {
+	for _, s := range append(slices.Clone(specs), selfRules(specs)) {
 		for _, r := range s.Records {
 			if err := add(records, r.Group, r.Name, r.Expr, rule{Record: r.Name}); err != nil {
 				return nil, fmt.Errorf("recording rule %q of %s: %w", r.Name, s.Name, err)
@@ -87,7 +87,9 @@ func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 		file.Groups = append(file.Groups, ruleGroup{Name: name, Rules: append(records[name], alerts[name]...)})
 	}
 	return write("rules --units="+unit.String(), specs, file,
-		"Prometheus reads it by rule_files; the tests beside it are for promtool test rules.")
+		"Prometheus reads it by rule_files; the tests beside it are for promtool test rules.",
+		"A condition on a quantile stands here twice: for native histograms, and for classic ones, within whose buckets",
+		"Prometheus estimates otherwise. On the same observations both say the same.")
 }
 
 // condition returns what an alert is on, which is yet to be expanded.
@@ -116,7 +118,7 @@ func checkAlert(a collector.Alert, records []collector.Record) error {
 		return errors.New("it has two conditions")
 	case uses(a.Expr, "quantile", records):
 		return errors.New("an alert on a quantile is a Slow")
-	case uses(a.Expr, "/", records) && len(a.Idle) == 0:
+	case uses(a.Expr, "/ ", records) && len(a.Idle) == 0:
 		return errors.New("an alert on a ratio needs series of an idle host, on which it is quiet")
 	case a.Name == "":
 		return errors.New("it has no name")

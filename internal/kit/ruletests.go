@@ -60,7 +60,7 @@ type firing struct {
 func RuleTests(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 	file := testFile{RuleFiles: []string{RulesFile}, EvaluationInterval: "1m"}
 	nothing := testGroup{Name: "no data", Interval: "1m", Input: []inputSeries{}}
-	for _, s := range append(slices.Clone(specs), selfRules()) {
+	for _, s := range append(slices.Clone(specs), selfRules(specs)) {
 		for _, a := range s.Alerts {
 			groups, err := alertTests(a, unit)
 			if err != nil {

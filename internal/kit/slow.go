@@ -21,6 +21,9 @@ const (
 	enough = 100
 	// busy is which part of the time makes fewer matter: a disk that hangs completes few I/Os.
 	busy = 1. / 20
+	// hair is what a condition asks below its quantile. Exactly one of a hundred is not more than
+	// one of a hundred, in whatever way the rates of the two forms are rounded.
+	hair = 1e-9
 )
 
 // checkSlow finds what would make a condition that says nothing.
@@ -51,14 +54,14 @@ func slow(s *collector.Slow, unit metric.Unit) string {
 		// condition compares a quantile of rates, and the growth of count and sum.
 		condition = func(rate string, limit float64, count, sum string) string {
 			return fmt.Sprintf("%s > %s\nand (%s >= %d\n  or %s >= %s)",
-				inSeconds(unit, fmt.Sprintf("histogram_quantile(%v, %s)", s.Quantile, rate)), decimal(limit),
+				inSeconds(unit, fmt.Sprintf("histogram_quantile(%v, %s)", s.Quantile-hair, rate)), decimal(limit),
 				count, enough, inSeconds(unit, sum), decimal(busy*s.Window.Seconds()))
 		}
 		growth = by() + "(increase(" + name + window + "))"
 	)
 	native := condition(by()+"(rate("+name+window+"))", s.Limit.Seconds(), "histogram_count("+growth+")", "histogram_sum("+growth+")")
 	classic := condition(by("le")+"(rate("+suffixed(name, "_bucket")+window+"))", straight(s.Limit, unit),
-		by()+"(increase("+suffixed(name, "_count")+window+"))", by()+"(increase("+suffixed(name, "_sum")+window+"))")
+		by()+"(increase("+labelled(suffixed(name, "_bucket"), `le="+Inf"`)+window+"))", by()+"(increase("+suffixed(name, "_sum")+window+"))")
 	return native + "\nor " + classic
 }
 
@@ -94,13 +97,15 @@ func slowScenarios(s *collector.Slow, name string, unit metric.Unit) ([]scenario
 		return each(observed{uint64(perMinute - count), s.Limit / 4}, observed{uint64(count), s.Limit})
 	}
 	long := 2 * s.Limit
+	busyMinute := time.Duration(busy * float64(time.Minute))
 	needed := enough / s.Window.Minutes()
+	few := min(needed-1, 0.9*float64(busyMinute)/float64(long))
 	return []scenario{
 		{"fires just above the limit", next(math.Ceil(within)), true},
 		{"is quiet just below the limit", next(math.Floor(within)), false},
 		{"fires with just enough", each(observed{uint64(math.Ceil(needed + 1)), long}), true},
-		{"is quiet with too few", each(observed{uint64(math.Floor(needed - 1)), long}), false},
+		{"is quiet with too few", each(observed{uint64(few), long}), false},
 		{"is quiet on an idle host", each(observed{1, long}), false},
-		{"fires on few that are very long", each(observed{1, long + time.Duration(busy*float64(time.Minute)*4/3)}), true},
+		{"fires on few that are very long", each(observed{1, long + busyMinute*4/3}), true},
 	}, nil
 }
