@@ -111,7 +111,7 @@ func (b *builder) add(m collector.Metric) error {
 	if err != nil {
 		return err
 	}
-	c, err := newColumn(m, t, u.env.Buckets)
+	c, err := newColumn(m, t, u.env.Buckets.Around(u.spec.Limits(m.Name)...))
 	if err != nil {
 		return err
 	}
