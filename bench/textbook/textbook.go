@@ -45,7 +45,7 @@ func DiskioBios() collector.Spec {
 
 func diskio(programs ...string) collector.Spec {
 	return counting("diskio_latency", loadDiskio, programs,
-		of("device", label.BlockDevice), of("operation", label.Number), of("slot", label.Number))
+		of("device", label.Number), of("operation", label.Number), of("slot", label.Number))
 }
 
 // Fileops counts in a hash by process, thread, name, descriptor and operation.
