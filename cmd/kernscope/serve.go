@@ -36,6 +36,7 @@ type serveFlags struct {
 	addressSet bool
 	path       *string
 	maxScrapes *int
+	ready      *string
 	noProcess  *bool
 	compat     *bool
 	keep       *string
@@ -51,6 +52,7 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
+	f.ready = cmd.Flag("web.ready", "Collectors that must run for /-/ready to answer 200: any (one is enough), all, or names separated by commas. One that waits counts as running.").Default("any").PlaceHolder("any|all|NAME,...").String()
 	f.noProcess = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
@@ -69,6 +71,10 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	keep, err := privilege.Parse(*f.keep)
 	if err != nil {
 		return fmt.Errorf("flag --keep-capabilities: %w: %w", err, errUsage)
+	}
+	ready, err := parseReadiness(*f.ready, specs)
+	if err != nil {
+		return err
 	}
 	if len(*f.named) > 0 && len(specs) == 1 && specs[0].Port != 0 && !f.addressSet {
 		*f.web.WebListenAddresses = []string{fmt.Sprintf(":%d", specs[0].Port)}
@@ -105,6 +111,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	s, err := server.Listen(server.Config{
 		Families:      endingWith(ctx, e.Families),
 		Collectors:    func() []server.Collector { return describe(specs, e) },
+		Unready:       func() error { return ready.check(e.States()) },
 		SelfMetrics:   self,
 		Version:       version.Info(),
 		TelemetryPath: *f.path,
