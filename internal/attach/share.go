@@ -103,6 +103,13 @@ func adoptMaps(dir string, p *Plan, m *Maps) error {
 			return fmt.Errorf("map %s has room for %d rows, and this machine's devices need %d by now", name, one.MaxEntries(), spec.MaxEntries)
 		}
 	}
+	for _, t := range p.cfg.Spec.Tables {
+		for _, companion := range t.Companions() {
+			if m.byName[t.Map] != nil && m.byName[companion] == nil {
+				return fmt.Errorf("map %s is there without %s", t.Map, companion)
+			}
+		}
+	}
 	m.created, m.adopted = info.ModTime(), true
 	return nil
 }

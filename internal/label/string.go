@@ -10,11 +10,11 @@ import (
 )
 
 // String returns a decoder that reads a C string, such as a process's comm, up to its NUL or the
-// end of the key member. The empty string is the overflow row, [Other].
+// end of the key member. The empty string is a name as well.
 //
 // A label value must be UTF-8, but a comm may be any bytes, cut anywhere. Two comms must not become
 // one label value. So the decoder writes every byte that is not UTF-8, and every backslash, as
-// \xHH. It does the same with the first byte of a comm that reads "other".
+// \xHH. It does the same with the first byte of a comm that reads "other" or "gone".
 func String() Decoder {
 	return cString{}
 }
@@ -26,9 +26,7 @@ func (cString) Label(raw []byte) string {
 		raw = raw[:end]
 	}
 	switch {
-	case len(raw) == 0:
-		return Other
-	case string(raw) == Other:
+	case string(raw) == Other, string(raw) == Gone:
 		return fmt.Sprintf(`\x%02x%s`, raw[0], raw[1:])
 	case utf8.Valid(raw) && bytes.IndexByte(raw, '\\') < 0:
 		return string(raw)
