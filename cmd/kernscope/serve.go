@@ -21,6 +21,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/kit"
@@ -64,7 +65,8 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 }
 
 // serve lives the life of the process: probe, listen, load, attach, pin, give
-// privileges up, be ready; then close in reverse.
+// privileges up, be ready; then close in reverse. It listens first, since the port
+// is what most often fails. Clients that come early wait.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
 	if err != nil {
@@ -105,8 +107,6 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	holder := new(privilege.Holder)
 	cfg.Privileged = holder.Do
 
-	// It listens first: a port that is taken leaves nothing attached, and who
-	// comes early waits.
 	self := f.selfRegistry()
 	var e *engine.Engine
 	s, err := server.Listen(server.Config{
@@ -136,15 +136,9 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err := namedRun(*f.named, e); err != nil {
 		return err
 	}
-	if err := e.Pin(); err != nil {
-		return err
-	}
-	if err := unpin(cfg.Pins, f.collectors.switchedOff(*f.named)); err != nil {
-		return err
-	}
-	left, err := holder.Drop(holding(specs, e.States(), *f.keep, keep, e.Check))
+	left, err := f.settle(cfg.Pins, holder, holding(specs, e.States(), *f.keep, keep, e.Check), e)
 	if err != nil {
-		return fmt.Errorf("giving up capabilities: %w", err)
+		return errors.Join(err, e.Unpin())
 	}
 	logCapabilities(env.logger, left)
 	if len(left.Held) > 0 {
@@ -176,6 +170,20 @@ func openToAll(addresses []net.Addr, webConfig string) bool {
 		tcp, ok := a.(*net.TCPAddr)
 		return ok && !tcp.IP.IsLoopback()
 	})
+}
+
+// settle pins what is attached, and gives privileges up. It returns which are left.
+func (f *serveFlags) settle(pins *attach.Pins, holder *privilege.Holder, plan privilege.Plan, e *engine.Engine) (left privilege.Outcome, err error) {
+	if err := e.Pin(); err != nil {
+		return left, err
+	}
+	if err := unpin(pins, f.collectors.switchedOff(*f.named)); err != nil {
+		return left, err
+	}
+	if left, err = holder.Drop(plan); err != nil {
+		return left, fmt.Errorf("giving up capabilities: %w", err)
+	}
+	return left, nil
 }
 
 // explain returns an error that says why a collector does not run.

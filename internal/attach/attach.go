@@ -28,6 +28,9 @@ type Config struct {
 	// Unit is the unit in which durations are served.
 	Unit    metric.Unit
 	Machine *kernel.Machine
+	// Fit, if set, is called with the object before it is planned with: it sets
+	// the sizes of tables, and adds their companions.
+	Fit func(obj *ebpf.CollectionSpec, value func(option string) collector.Value) error
 	// Prepare, if set, is called with each map that is created, before a program
 	// can fill it.
 	Prepare func(name string, def *ebpf.MapSpec, m *ebpf.Map) error

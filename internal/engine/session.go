@@ -111,7 +111,7 @@ func (b *builder) add(m collector.Metric) error {
 	if err != nil {
 		return err
 	}
-	c, err := newColumn(m, t, u.env.Buckets)
+	c, err := newColumn(m, t, u.env.Buckets.Around(u.spec.Limits(m.Name)...))
 	if err != nil {
 		return err
 	}
@@ -147,7 +147,7 @@ func (b *builder) table(name string) (*table.Table, error) {
 	if t := b.session.tables[name]; t != nil {
 		return t, nil
 	}
-	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get(name))
+	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get)
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +168,9 @@ func (s *session) read(ctx context.Context, created time.Time, out *reading) err
 		if read.Rows == nil {
 			continue
 		}
-		rows[name], out.entries[name] = read.Rows, read.Entries
-		if t.Loss() != "" {
-			out.lost[t.Loss()] += read.Lost
+		rows[name], out.tables[name] = read.Rows, read
+		for reason, n := range read.Lost {
+			out.lost[reason] += n
 		}
 	}
 	var failed error

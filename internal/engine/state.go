@@ -96,6 +96,15 @@ func (s *status) settle(state State) {
 	}
 }
 
+// fail notes that a collector failed beside its readings.
+func (s *status) fail(problem *attach.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Status, s.state.Reason, s.state.Remedy = Failed, problem.Reason, problem.Remedy
+	s.logger.Error("Collector fails", "reason", problem.Reason, "remedy", problem.Remedy)
+	s.logDetail(problem.Detail)
+}
+
 // read notes how a reading of a running collector ended: nil is well. Only the
 // first of several failures is logged, and the reading that works again. A
 // collector that waits or is stopped stays so: what did not end in time is not
