@@ -89,9 +89,11 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 	if mustWait(specs, e) {
 		select {
 		case <-ctx.Done():
-			return errors.New("told to end before anything was written")
 		case <-time.After(*f.window):
 		}
+	}
+	if ctx.Err() != nil {
+		return errors.New("told to end before anything was written")
 	}
 	e.EndWindow()
 	incomplete, err := writeFiles(ctx, specs, e, dir)

@@ -21,10 +21,15 @@ const (
 )
 
 // episode is a state that is worth a line of the log when it begins, and no more while it lasts.
-type episode struct{ last time.Time }
+type episode struct {
+	mu   sync.Mutex
+	last time.Time
+}
 
 // begins notes that the state is there, and reports whether it has not been before.
 func (e *episode) begins() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	now := time.Now()
 	begins := now.Sub(e.last) > episodeGap
 	e.last = now

@@ -97,6 +97,9 @@ func (s *Server) limit(next http.Handler) http.Handler {
 			defer func() { <-s.slots }()
 			next.ServeHTTP(w, r)
 		default:
+			if s.refuses.begins() {
+				s.cfg.Logger.Warn("Refusing scrapes: too many of different forms are running", "limit", cap(s.slots))
+			}
 			answer(w, http.StatusServiceUnavailable,
 				fmt.Sprintf("%d scrapes are running, which is the limit. Try again later.", cap(s.slots)))
 		}

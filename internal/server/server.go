@@ -98,6 +98,7 @@ type Server struct {
 	cfg         Config
 	listeners   []listener
 	slots       chan struct{} // nil if scrapes are not limited
+	refuses     episode
 	press       *press
 	desk        desk
 	connections connections
