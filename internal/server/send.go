@@ -52,11 +52,7 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, p *page) {
 	if p.code != 0 {
 		w.WriteHeader(p.code)
 	}
-	_, err := w.Write(p.body.Bytes())
-	if err == nil {
-		err = control.Flush() // so that the page is in use until it is sent
-	}
-	if err != nil {
+	if _, err := w.Write(p.body.Bytes()); err != nil {
 		s.cfg.Logger.Debug("The scraper hung up", "client", r.RemoteAddr, "err", err)
 	}
 }
