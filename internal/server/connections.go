@@ -16,6 +16,10 @@ const (
 	// socketBytes is how much the kernel may hold of what a client sent and we did not read, and of
 	// what we sent and it did not read. Without a limit, it may be megabytes for each.
 	socketBytes = 64 << 10
+	// newcomer is how long a client that has just come has to be answered before it may be cut off,
+	// and newcomerPause how often others that come meanwhile look whether there is room.
+	newcomer      = 100 * time.Millisecond
+	newcomerPause = time.Millisecond
 	// episodeGap is how long a state must be over before its return is news.
 	episodeGap = time.Minute
 )
@@ -53,7 +57,9 @@ type connection struct {
 	net.Conn
 	all  *connections
 	host string
-	read time.Time // when the client last took something, guarded by all.mu
+	// read is when the client last took something, guarded by all.mu. Before it has, it is the time
+	// until which it is a newcomer.
+	read time.Time
 }
 
 // on returns a listener whose connections are counted among these.
@@ -83,7 +89,7 @@ func (d *door) Accept() (net.Conn, error) {
 		if d.deaf.begins() {
 			d.all.logger.Error("Connections cannot be accepted", "address", d.Addr().String(), "err", err)
 		}
-		d.all.makeRoom(1)
+		d.all.makeRoom()
 	}
 	return nil, err
 }
@@ -101,7 +107,7 @@ func (c *connections) add(conn net.Conn) net.Conn {
 	if err != nil {
 		host = "" // of a unix socket
 	}
-	own := &connection{Conn: conn, all: c, host: host, read: time.Now()}
+	own := &connection{Conn: conn, all: c, host: host, read: time.Now().Add(newcomer)}
 	c.mu.Lock()
 	c.open[own] = true
 	excess := len(c.open) - c.most
@@ -110,23 +116,35 @@ func (c *connections) add(conn net.Conn) net.Conn {
 	if news {
 		c.logger.Warn("Too many connections: cutting off those that have read nothing for the longest time", "limit", c.most)
 	}
-	c.makeRoom(excess)
+	if excess > 0 {
+		c.makeRoom()
+	}
 	return own
 }
 
-// makeRoom cuts connections off.
-func (c *connections) makeRoom(n int) {
-	for range n {
-		if victim := c.victim(); victim != nil {
-			victim.drop()
+// makeRoom cuts a connection off. Clients that have just come are answered first: many that come at
+// once wait in the kernel's queue.
+func (c *connections) makeRoom() {
+	for begin := time.Now(); time.Since(begin) < newcomer; time.Sleep(newcomerPause) {
+		c.mu.Lock()
+		one := c.victim()
+		unanswered := one != nil && one.read.After(time.Now())
+		c.mu.Unlock()
+		if !unanswered {
+			break
 		}
+	}
+	c.mu.Lock()
+	one := c.victim()
+	delete(c.open, one)
+	c.mu.Unlock()
+	if one != nil {
+		one.drop()
 	}
 }
 
-// victim takes out the connection to cut off; nil if there is none.
+// victim returns the connection to cut off; nil if there is none. The caller holds the lock.
 func (c *connections) victim() *connection {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	of := make(map[string]int) // connections, by host
 	for one := range c.open {
 		of[one.host]++
@@ -140,7 +158,6 @@ func (c *connections) victim() *connection {
 			victim = one
 		}
 	}
-	delete(c.open, victim)
 	return victim
 }
 

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -48,7 +47,6 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, p *page) {
 	done := s.desk.add(p, func() { _ = control.SetWriteDeadline(time.Now()) })
 	defer done()
 	maps.Copy(w.Header(), p.header)
-	w.Header().Set("Content-Length", strconv.Itoa(p.body.Len()))
 	if p.code != 0 {
 		w.WriteHeader(p.code)
 	}
