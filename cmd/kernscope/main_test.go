@@ -39,6 +39,10 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 	if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.WriteFile(huge, nil, 0o600), os.Truncate(huge, 1<<40)); err != nil {
 		t.Fatal(err)
 	}
+	pipes := filepath.Join(dir, "pipes.yml")
+	if err := os.WriteFile(pipes, []byte("tls_server_config: {cert_file: fifo, key_file: fifo}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for _, tc := range []struct {
 		args []string
 		code int
@@ -69,6 +73,7 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 		{[]string{"serve", "--web.config.file=/dev/zero"}, exitUsage, []string{"/dev/zero", "no regular file"}},
 		{[]string{"serve", "--web.config.file=" + fifo}, exitUsage, []string{"fifo", "no regular file"}},
 		{[]string{"serve", "--web.config.file=" + dir}, exitUsage, []string{"no regular file"}},
+		{[]string{"serve", "--web.config.file=" + pipes}, exitUsage, []string{"pipes.yml", "pipe or a device"}},
 		{[]string{"serve", "--web.config.file=" + huge}, exitUsage, []string{"huge", "bytes"}},
 		{[]string{"textfile", "--no-pin", "--window=1ms", "--directory=" + fifo}, exitFailure, []string{"fifo", "not a directory"}},
 		{[]string{"serve", "--web.listen-address="}, exitUsage, []string{"--web.listen-address", "give a value"}},

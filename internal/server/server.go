@@ -122,12 +122,28 @@ func Check(telemetryPath string, maxRequests int, webConfig string) error {
 	}
 	err := checkFile(webConfig)
 	if err == nil {
-		err = web.Validate(webConfig)
+		err = validate(webConfig)
 	}
 	if err != nil {
 		return fmt.Errorf("reading the web configuration file %s: %w", webConfig, err)
 	}
 	return nil
+}
+
+// validateTimeout is how long reading a web configuration file, and the files that it names, may
+// take: what it names may be a pipe.
+const validateTimeout = 2 * time.Second
+
+// validate returns an error if a web configuration file is no good.
+func validate(path string) error {
+	done := make(chan error, 1)
+	go func() { done <- web.Validate(path) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(validateTimeout):
+		return fmt.Errorf("it has not ended after %v: see whether a file that it names is a pipe or a device", validateTimeout)
+	}
 }
 
 // mostConfig is how large a web configuration file may be.
