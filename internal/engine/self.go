@@ -60,7 +60,7 @@ func (s *selfMetrics) addState(state State) {
 		"Whether the collector is attached and was read without error.", success, "collector", state.Collector)
 	s.put(metric.Gauge, "kernscope_collector_info",
 		"How the collector fares: running, waiting (for its module or file), unsupported (the machine lacks what it needs), failed or stopped, and why.",
-		1, "collector", state.Collector, "status", string(state.Status), "reason", state.Reason)
+		1, "collector", state.Collector, "status", string(state.Status), "reason", strings.ToValidUTF8(state.Reason, "\uFFFD"))
 }
 
 // add reports on a collector that is attached, which is locked, and its last
