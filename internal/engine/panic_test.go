@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -137,5 +138,21 @@ func TestPanicIsTheCollectorsOwn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReasonIsText has a source whose error is not UTF-8. The states of all collectors are served
+// nevertheless, in one family.
+func TestReasonIsText(t *testing.T) {
+	e := engine.New(config(t, opened("garbled", func(context.Context) (collector.Reader, error) {
+		return nil, errors.New("no pool \xff")
+	}), opened("well", func(context.Context) (collector.Reader, error) { return collector.ReadFunc(answersSeven), nil })))
+	defer e.Close()
+	families, err := e.Families(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := metric.Families(families).Gather(); err != nil {
+		t.Error(err)
 	}
 }

@@ -39,6 +39,9 @@ func (u *unit) read() (out *reading) {
 
 // look reads the collector, which is locked.
 func (u *unit) look() (*reading, error) {
+	if u.status.get().passes {
+		u.startAgain()
+	}
 	if u.session == nil {
 		out := new(reading)
 		out.self.addState(u.status.get())

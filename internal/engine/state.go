@@ -47,6 +47,8 @@ type State struct {
 	// attached means that this process attached the programs, if it adopted the
 	// maps or not.
 	attached bool
+	// passes means that readings try to start the collector again.
+	passes bool
 	// refused is the reason as an error, if that is one of permission.
 	refused error
 }
@@ -93,6 +95,15 @@ func (s *status) settle(state State) {
 	}
 }
 
+// renew sets the state of a collector that was not started once more, which was
+// logged the first time.
+func (s *status) renew(state State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state.Collector = s.state.Collector
+	s.state = state
+}
+
 // fail notes that a collector failed beside its readings.
 func (s *status) fail(problem *attach.Problem) {
 	s.mu.Lock()
@@ -137,7 +148,7 @@ func (s *status) logDetail(detail string) {
 // stateOf returns the state of a collector that is not attached because of a
 // problem.
 func stateOf(p *attach.Problem) State {
-	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, refused: p.Refusal()}
+	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, passes: p.Passes, refused: p.Refusal()}
 	switch {
 	case p.Waits:
 		s.Status = Waiting
