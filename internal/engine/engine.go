@@ -201,6 +201,18 @@ func (e *Engine) Pin() error {
 	return nil
 }
 
+// Unpin takes back what [Engine.Pin] did, for a start that fails: nothing stays
+// in the kernel that an earlier process did not leave there.
+func (e *Engine) Unpin() error {
+	var errs []error
+	for _, u := range e.units {
+		if err := u.unpin(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", u.spec.Name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // Start starts a collector that was stopped. Like [Engine.Stop] and [Engine.Set]
 // it waits, until ctx ends, for a reading of the collector that is under way.
 func (e *Engine) Start(ctx context.Context, name string) error {

@@ -22,6 +22,9 @@ const (
 	Waiting Status = "waiting"
 	// Unsupported means this machine lacks something the collector needs.
 	Unsupported Status = "unsupported"
+	// Denied means that the kernel could, and does not permit it to this
+	// process: it lacks a capability, or a filter or a switch forbids it.
+	Denied Status = "denied"
 	// Failed means the kernel refused what it should support, or reading
 	// the collector's maps or sources failed.
 	Failed Status = "failed"
@@ -121,17 +124,17 @@ func (s *status) read(problem *attach.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.state.Status
-	if before != Running && before != Failed {
+	if before != Running && before != Failed && before != Denied {
 		return
 	}
 	if problem == nil {
 		s.state.Status, s.state.Reason, s.state.Remedy = Running, "", ""
-		if before == Failed {
+		if before != Running {
 			s.logger.Info("Reading works again")
 		}
 		return
 	}
-	s.state.Status, s.state.Reason, s.state.Remedy = Failed, problem.Reason, problem.Remedy
+	s.state.Status, s.state.Reason, s.state.Remedy = stateOf(problem).Status, problem.Reason, problem.Remedy
 	if before == Running {
 		s.logger.Warn("Reading fails", "reason", problem.Reason, "remedy", problem.Remedy)
 		s.logDetail(problem.Detail)
@@ -154,6 +157,8 @@ func stateOf(p *attach.Problem) State {
 		s.Status = Waiting
 	case p.Unsupported:
 		s.Status = Unsupported
+	case p.Denied:
+		s.Status = Denied
 	}
 	return s
 }

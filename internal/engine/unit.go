@@ -149,3 +149,13 @@ func (u *unit) renewPins() error {
 	}
 	return err
 }
+
+// unpin takes back what this process pinned.
+func (u *unit) unpin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.session == nil {
+		return nil
+	}
+	return u.share.Unpin(u.session.set)
+}

@@ -233,8 +233,8 @@ const (
 // bucket +Inf follows from the count.
 func (h *Hist) buckets() []*dto.Bucket {
 	var (
-		buckets    [classicBuckets]dto.Bucket
-		cumulative [classicBuckets]uint64
+		buckets    = make([]dto.Bucket, len(h.Buckets.classic))
+		cumulative = make([]uint64, len(buckets))
 		pointers   = make([]*dto.Bucket, len(buckets))
 		slot       int
 		count      uint64
