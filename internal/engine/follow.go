@@ -36,6 +36,7 @@ func (u *unit) follow(ctx context.Context) {
 type file struct {
 	follow func() // begins it; nil before that is wanted
 	busy   bool
+	tried  time.Time // when a reading last tried to open one that is broken
 }
 
 // wait begins to follow the file, unless that is under way.
@@ -140,11 +141,11 @@ func (u *unit) retry(ctx context.Context) bool {
 // startAgain tries to start a collector whose source could not be opened. One whose
 // opening hangs is not tried: every attempt would hang as well.
 func (u *unit) startAgain() {
-	if time.Since(u.tried) < retryEvery {
+	if time.Since(u.file.tried) < retryEvery {
 		return
 	}
 	state := u.begin(context.Background())
-	u.tried = time.Now()
+	u.file.tried = time.Now()
 	if state.Status == u.status.get().Status {
 		u.status.renew(state)
 		return

@@ -42,7 +42,7 @@ func (u *unit) read() (out *reading) {
 
 // look reads the collector, which is locked.
 func (u *unit) look() (*reading, error) {
-	if u.status.get().passes {
+	if state := u.status.get(); state.passes() {
 		u.startAgain()
 	}
 	if u.session == nil {

@@ -50,11 +50,12 @@ type State struct {
 	// attached means that this process attached the programs, if it adopted the
 	// maps or not.
 	attached bool
-	// passes means that readings try to start the collector again.
-	passes bool
-	// refused is the reason as an error, if that is one of permission.
-	refused error
+	// problem is what kept the collector from being started.
+	problem *attach.Problem
 }
+
+// passes reports whether readings try to start the collector again.
+func (s *State) passes() bool { return s.problem != nil && s.problem.Passes }
 
 // status is a collector's state. It is changed here alone, and every change is
 // logged.
@@ -151,7 +152,7 @@ func (s *status) logDetail(detail string) {
 // stateOf returns the state of a collector that is not attached because of a
 // problem.
 func stateOf(p *attach.Problem) State {
-	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, passes: p.Passes, refused: p.Refusal()}
+	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, problem: p}
 	switch {
 	case p.Waits:
 		s.Status = Waiting

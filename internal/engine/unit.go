@@ -29,7 +29,6 @@ type unit struct {
 	session *session      // nil unless it is attached
 	seen    kernel.Module // the module as it was at the last start
 	file    file          // that the collector waits for
-	tried   time.Time     // when a reading last tried to start it
 }
 
 func newUnit(spec collector.Spec, env *environment) *unit {
