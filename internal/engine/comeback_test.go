@@ -67,9 +67,9 @@ func TestSourceThatOpensLater(t *testing.T) {
 	}
 }
 
-// TestSourceThatGoes has a hook whose best way is a source. When that goes, the next way observes
-// the hook from then on. If there is none, an optional hook is absent, and otherwise the collector
-// waits for the source.
+// TestSourceThatGoes checks what becomes of a hook whose best way is a source, when that goes. The
+// next way observes the hook from then on. If there is none, an optional hook is absent, and
+// otherwise the collector waits for the source.
 func TestSourceThatGoes(t *testing.T) {
 	for _, tt := range []struct {
 		name     string

@@ -37,8 +37,8 @@ func (o owners) Label(string, string) string {
 	return "x"
 }
 
-// TestPanicIsTheCollectorsOwn has every function that a Spec has panic. The collector beside goes
-// on, and everything ends in order.
+// TestPanicIsTheCollectorsOwn lets every function that a Spec has panic. It checks that the
+// collector beside goes on, and that everything ends in order.
 func TestPanicIsTheCollectorsOwn(t *testing.T) {
 	bad := func() { panic("here") }
 	labelled := func(as func() label.Decoder) collector.Spec {
@@ -141,8 +141,8 @@ func TestPanicIsTheCollectorsOwn(t *testing.T) {
 	}
 }
 
-// TestReasonIsText has a source whose error is not UTF-8. The states of all collectors are served
-// nevertheless, in one family.
+// TestReasonIsText checks that an error that is not UTF-8 does not keep the states of all
+// collectors from being served, which are one family.
 func TestReasonIsText(t *testing.T) {
 	e := engine.New(config(t, opened("garbled", func(context.Context) (collector.Reader, error) {
 		return nil, errors.New("no pool \xff")

@@ -23,7 +23,7 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// pinned is a configuration that pins in a directory.
+// pinned returns a configuration that pins in a directory.
 func pinned(t *testing.T, dir string, specs ...collector.Spec) engine.Config {
 	t.Helper()
 	cfg := config(t, specs...)
@@ -51,13 +51,13 @@ func reads(t *testing.T, n int) {
 	kerneltest.ReadAs(t, "pinned-reader", n)
 }
 
-// hasRead is how often collector fileops says that it did.
+// hasRead returns how often collector fileops says that this process did.
 func hasRead(t *testing.T, e *engine.Engine) float64 {
 	t.Helper()
 	return kerneltest.Read(t, e).Value("ebpf_file_ops_total", "process=pinned-reader", "operation=read")
 }
 
-// adopted says which collectors were.
+// adopted returns the names of the collectors that were adopted.
 func adopted(e *engine.Engine) (names []string) {
 	for _, s := range e.States() {
 		if s.Status == engine.Running && s.Adopted {
@@ -160,7 +160,7 @@ func TestPinnedCollectorGoesOnCounting(t *testing.T) {
 	}
 }
 
-// created is when the counters of collector fileops were zero.
+// created returns when the counters of collector fileops were zero.
 func created(t *testing.T, e *engine.Engine) time.Time {
 	t.Helper()
 	families, err := e.Families(t.Context(), nil)

@@ -10,7 +10,7 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// counters are the families of hits and misses, by pool.
+// counters returns the families of hits and misses, by pool.
 func counters(numbers map[string][2]float64) []metric.Family {
 	families := []metric.Family{
 		{Name: "hits", Type: metric.Counter, Labels: []string{"pool"}},

@@ -108,7 +108,8 @@ func (u *unit) overdue() *reading {
 	return out
 }
 
-// permitted says whether the kernel still lets the collector's maps be read.
+// permitted returns the error with which the kernel refuses to let the
+// collector's maps be read; nil if it does not.
 func (u *unit) permitted() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

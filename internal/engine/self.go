@@ -93,8 +93,8 @@ func (s *selfMetrics) add(u *unit, read *reading) {
 	s.addLosses(u, read)
 }
 
-// addHook says where a hook is attached: a sample for each program, or one for
-// a source.
+// addHook reports where a hook is attached: a sample for each program, or one
+// for a source.
 func (s *selfMetrics) addHook(name string, h attach.HookState) {
 	places := strings.Split(h.Attach, " and ")
 	for i, program := range append(h.Programs, "")[:max(1, len(h.Programs))] {
@@ -140,7 +140,7 @@ func (s *selfMetrics) addMaps(u *unit, read *reading) {
 	}
 }
 
-// addTables says of each table that may be full how full it is.
+// addTables reports how full each table is that may be full.
 func (s *selfMetrics) addTables(u *unit, read *reading) {
 	for _, name := range slices.Sorted(maps.Keys(read.tables)) {
 		if u.spec.Table(name).Overflow == nil {

@@ -9,8 +9,9 @@ import (
 	"github.com/kernscope/kernscope/internal/attach"
 )
 
-// TestLateReadingIsNoNews has a scrape give up on a collector that has stopped
-// running meanwhile. One that waits would not be followed any more if it failed.
+// TestLateReadingIsNoNews checks that a scrape which gives up on a collector
+// does not change its state if it has stopped running meanwhile. One that waits
+// would not be followed any more if it failed.
 func TestLateReadingIsNoNews(t *testing.T) {
 	late := &attach.Problem{Reason: "reading has not ended"}
 	for before, after := range map[Status]Status{
