@@ -23,3 +23,20 @@ func TestLateReadingIsNoNews(t *testing.T) {
 		}
 	}
 }
+
+// TestGuard checks that a panic beside a reading is the collector's failure, and that it leaves the
+// collector to others.
+func TestGuard(t *testing.T) {
+	u := &unit{status: status{logger: slog.New(slog.DiscardHandler), state: State{Status: Waiting}}}
+	well := u.guard("closing", func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		panic("here")
+	})
+	if s := u.status.get(); well || s.Status != Failed || s.Reason != "closing: panic: here" {
+		t.Errorf("state %+v, well: %v", s, well)
+	}
+	if !u.mu.TryLock() {
+		t.Error("the collector is locked")
+	}
+}
