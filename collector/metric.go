@@ -123,7 +123,7 @@ type Metric struct {
 	// Highest is the last finite bucket of a LinearHistogram.
 	Highest int
 	// Part names the counter that a Ratio is of, Whole those whose sum it is
-	// to; samples of equal labels belong together. Window is its time.
+	// to: all or none of these are durations. Samples of equal labels belong together. Window is its time.
 	Part   string
 	Whole  []string
 	Window time.Duration

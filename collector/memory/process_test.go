@@ -70,7 +70,7 @@ func TestManyNames(t *testing.T) {
 	}
 }
 
-// minorsOf are the minor faults of each process.
+// minorsOf returns the minor faults of each process.
 func minorsOf(n kerneltest.Numbers) map[string]int {
 	faults := make(map[string]int)
 	for key, sample := range n {

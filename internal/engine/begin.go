@@ -29,12 +29,12 @@ func (u *unit) begin(ctx context.Context) State {
 	err := u.privileged(func() error {
 		return attach.Safely(func() error {
 			state = u.build(ctx)
-			return state.refused
+			return state.problem.Refusal()
 		})
 	})
 	switch {
 	case err == nil:
-	case state.refused == nil:
+	case state.problem.Refusal() == nil:
 		state = stateOf(attach.Explain("attaching", err))
 	case state.Reason != err.Error(): // it also says what the process gave up
 		state.Reason, state.Remedy = err.Error(), "restart kernscope, and let it hold these capabilities"

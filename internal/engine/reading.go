@@ -42,6 +42,9 @@ func (u *unit) read() (out *reading) {
 
 // look reads the collector, which is locked.
 func (u *unit) look() (*reading, error) {
+	if state := u.status.get(); state.passes() {
+		u.startAgain()
+	}
 	if u.session == nil {
 		out := new(reading)
 		out.self.addState(u.status.get())
@@ -105,7 +108,8 @@ func (u *unit) overdue() *reading {
 	return out
 }
 
-// permitted says whether the kernel still lets the collector's maps be read.
+// permitted returns the error with which the kernel refuses to let the
+// collector's maps be read; nil if it does not.
 func (u *unit) permitted() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
