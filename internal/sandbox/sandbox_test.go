@@ -111,12 +111,7 @@ func (s scene) attempts() map[string]func() error {
 		"nobody: change": func() error {
 			return errors.Join(os.MkdirAll(in("change", "new"), 0o700), os.Remove(in("change", "new")))
 		},
-		"nobody: remove": func() error {
-			if err := os.Remove(in("remove", "file")); err != nil && !errors.Is(err, os.ErrNotExist) { // by the first thread
-				return err
-			}
-			return nil
-		},
+		"nobody: remove": func() error { return remove(in("remove", "file")) },
 		"nobody: threads, timers, memory": func() error {
 			var all sync.WaitGroup
 			for range 50 {
@@ -126,13 +121,15 @@ func (s scene) attempts() map[string]func() error {
 			runtime.GC()
 			return nil
 		},
-		"landlock: another folder":   read(in("other", "file")),
-		"landlock: /etc/passwd":      read("/etc/passwd"),
-		"landlock: a list":           func() error { _, err := os.ReadDir("/etc"); return err },
-		"landlock: by /proc":         read("/proc/self/root/etc/passwd"),
-		"landlock: by a link":        read(in("read", "link")),
-		"landlock: make elsewhere":   func() error { return os.Mkdir(in("other", "new"), 0o700) },
-		"landlock: remove elsewhere": func() error { return os.Remove(in("other", "removable")) },
+		"landlock: another folder": read(in("other", "file")),
+		"landlock: /etc/passwd":    read("/etc/passwd"),
+		"landlock: a list":         func() error { _, err := os.ReadDir("/etc"); return err },
+		"landlock: by /proc":       read("/proc/self/root/etc/passwd"),
+		"landlock: by a link":      read(in("read", "link")),
+		"landlock: make elsewhere": func() error {
+			return errors.Join(os.Mkdir(in("other", "new"), 0o700), os.Remove(in("other", "new")))
+		},
+		"landlock: remove elsewhere": func() error { return remove(in("other", "removable")) },
 		"seccomp: a shell": func() error {
 			shell := exec.Command("/bin/sh", "-c", "true")
 			shell.Stdin, shell.Stdout, shell.Stderr = os.Stdin, os.Stderr, os.Stderr // or it opens /dev/null
@@ -166,6 +163,14 @@ func (s scene) attempts() map[string]func() error {
 		"seccomp: rename":              func() error { return os.Rename(in("read", "file"), in("change", "x")) },
 		"seccomp: another filter":      call(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, 0),
 	}
+}
+
+// remove removes a file, which another thread may have done already.
+func remove(path string) error {
+	if err := os.Remove(path); !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // newScene makes folders and the plan for them.
