@@ -34,7 +34,7 @@ func intrude() {
 	signal.Notify(asked, syscall.SIGUSR1)
 	go func() {
 		for range asked {
-			shell := exec.Command("/bin/sh", "-c", "true")
+			shell := exec.Command("sh", "-c", "true")
 			shell.Stdin, shell.Stdout, shell.Stderr = os.Stdin, os.Stdout, os.Stderr
 			ran := shell.Run()
 			_, read := os.ReadFile("/etc/passwd")

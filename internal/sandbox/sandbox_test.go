@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
 // child in the environment makes this binary enter the sandbox of a plan, and
@@ -131,7 +133,7 @@ func (s scene) attempts() map[string]func() error {
 		},
 		"landlock: remove elsewhere": func() error { return remove(in("other", "removable")) },
 		"seccomp: a shell": func() error {
-			shell := exec.Command("/bin/sh", "-c", "true")
+			shell := exec.Command("sh", "-c", "true")
 			shell.Stdin, shell.Stdout, shell.Stderr = os.Stdin, os.Stderr, os.Stderr // or it opens /dev/null
 			return shell.Run()
 		},
@@ -235,6 +237,7 @@ func hasLandlock(t *testing.T) bool {
 // TestEnter tries what the sandbox permits and what it forbids, on a thread that
 // was there before and on another.
 func TestEnter(t *testing.T) {
+	kerneltest.Tool(t, "sh")
 	s := newScene(t)
 	became := played(t, s)
 	in := map[string]bool{"seccomp": true, "landlock": hasLandlock(t), "nobody": false}

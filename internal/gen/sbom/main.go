@@ -74,7 +74,18 @@ func write(out io.Writer, binary, version string) error {
 	if err != nil {
 		return err
 	}
-	sum := sha256.Sum256(content)
+	d, err := describe(info, sha256.Sum256(content), version)
+	if err != nil {
+		return err
+	}
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(d)
+}
+
+// describe returns the document of a binary with this hash.
+func describe(info *debug.BuildInfo, sum [sha256.Size]byte, version string) (document, error) {
 	program := module("application", info.Main.Path, version)
 	program.Hashes = []hash{{"SHA-256", hex.EncodeToString(sum[:])}}
 	for _, s := range info.Settings {
@@ -87,14 +98,11 @@ func write(out io.Writer, binary, version string) error {
 	for _, m := range info.Deps {
 		c, err := dependency(m)
 		if err != nil {
-			return err
+			return d, err
 		}
 		d.Components = append(d.Components, c)
 	}
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	encoder.SetEscapeHTML(false)
-	return encoder.Encode(d)
+	return d, nil
 }
 
 func module(kind, path, version string) component {
