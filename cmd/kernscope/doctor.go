@@ -190,7 +190,7 @@ func (r *report) print(w io.Writer) {
 	for _, p := range r.Sandbox {
 		fmt.Fprintf(w, "Sandbox while it serves: %s.\n", p)
 	}
-	running, waiting := 0, 0
+	var running, waiting, denied int
 	var names []string
 	for i, c := range r.Collectors {
 		names = append(names, c.Collector)
@@ -199,6 +199,8 @@ func (r *report) print(w io.Writer) {
 			running++
 		case engine.Waiting:
 			waiting++
+		case engine.Denied:
+			denied++
 		}
 		if i+1 < len(r.Collectors) && fareAlike(c, r.Collectors[i+1]) {
 			continue // as without privileges: what is true of all is said once
@@ -209,6 +211,9 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d of %d collectors run on this machine", running, len(r.Collectors))
 	if waiting > 0 {
 		fmt.Fprintf(w, ", %d wait", waiting)
+	}
+	if denied > 0 {
+		fmt.Fprintf(w, ", %d are not permitted to this process", denied)
 	}
 	fmt.Fprintln(w, ".")
 }

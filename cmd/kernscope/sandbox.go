@@ -41,6 +41,17 @@ func (f *serveFlags) confinement(specs []collector.Spec, addresses []net.Addr) (
 	return p, nil
 }
 
+// confine enters the sandbox, unless the user does not want it, and says what is
+// in force.
+func (f *serveFlags) confine(plan sandbox.Plan, logger *slog.Logger, self *prometheus.Registry) {
+	if !*f.sandbox {
+		return
+	}
+	parts := sandbox.Enter(plan)
+	logSandbox(logger, parts)
+	self.MustRegister(sandboxParts(parts))
+}
+
 // logSandbox says which parts of the sandbox are in force, and why others are not.
 func logSandbox(logger *slog.Logger, parts []sandbox.Part) {
 	for _, p := range parts {

@@ -25,7 +25,6 @@ import (
 	"github.com/kernscope/kernscope/internal/kit"
 	"github.com/kernscope/kernscope/internal/metric"
 	"github.com/kernscope/kernscope/internal/privilege"
-	"github.com/kernscope/kernscope/internal/sandbox"
 	"github.com/kernscope/kernscope/internal/server"
 )
 
@@ -37,6 +36,7 @@ type serveFlags struct {
 	addressSet bool
 	path       *string
 	maxScrapes *int
+	ready      *string
 	noProcess  *bool
 	compat     *bool
 	keep       *string
@@ -53,6 +53,7 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
+	f.ready = cmd.Flag("web.ready", "Collectors that must run for /-/ready to answer 200: any (one is enough), all, or names separated by commas. One that waits counts as running.").Default("any").PlaceHolder("any|all|NAME,...").String()
 	f.noProcess = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
@@ -72,6 +73,10 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	keep, err := privilege.Parse(*f.keep)
 	if err != nil {
 		return fmt.Errorf("flag --keep-capabilities: %w: %w", err, errUsage)
+	}
+	ready, err := parseReadiness(*f.ready, specs)
+	if err != nil {
+		return err
 	}
 	if len(*f.named) > 0 && len(specs) == 1 && specs[0].Port != 0 && !f.addressSet {
 		*f.web.WebListenAddresses = []string{fmt.Sprintf(":%d", specs[0].Port)}
@@ -108,6 +113,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	s, err := server.Listen(server.Config{
 		Families:      endingWith(ctx, e.Families),
 		Collectors:    func() []server.Collector { return describe(specs, e) },
+		Unready:       func() error { return ready.check(e.States()) },
 		SelfMetrics:   self,
 		Version:       version.Info(),
 		TelemetryPath: *f.path,
@@ -136,11 +142,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if len(left.Held) > 0 {
 		self.MustRegister(heldCapabilities(left.Held))
 	}
-	if *f.sandbox {
-		parts := sandbox.Enter(confined)
-		logSandbox(env.logger, parts)
-		self.MustRegister(sandboxParts(parts))
-	}
+	f.confine(confined, env.logger, self)
 	e.Follow()
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)

@@ -183,7 +183,7 @@ func mustWait(specs []collector.Spec, e *engine.Engine) bool {
 func failed(e *engine.Engine) error {
 	var errs []error
 	for _, s := range e.States() {
-		if s.Status == engine.Failed {
+		if s.Status == engine.Failed || s.Status == engine.Denied {
 			errs = append(errs, explain(s))
 		}
 	}

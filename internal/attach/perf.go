@@ -51,7 +51,7 @@ func attachEveryCPU(spec *ebpf.ProgramSpec, prog *ebpf.Program) (*everyCPU, erro
 	}
 	if err := a.follow(); err != nil {
 		a.Close()
-		return nil, err
+		return nil, attaching(err, kernel.PermitPerf)
 	}
 	return a, nil
 }

@@ -111,7 +111,7 @@ func (e *Engine) Close() {
 	closed := make(chan struct{}, len(e.units))
 	for _, u := range e.units {
 		go func() {
-			u.close()
+			u.guard("closing", u.close)
 			closed <- struct{}{}
 		}()
 	}
