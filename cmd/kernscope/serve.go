@@ -41,6 +41,7 @@ type serveFlags struct {
 	compat     *bool
 	keep       *string
 	pin        *pinFlags
+	sandbox    *bool
 }
 
 // addServe adds the command that serves metrics until it is told to stop.
@@ -57,11 +58,12 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
 	f.pin = addPinFlags(cmd, "Go on counting when the exporter ends; the next start goes on from there. \"kernscope textfile --unpin\" ends it.", "false")
+	f.sandbox = cmd.Flag("sandbox", "After attaching, forbid this process to start programs, to write files, to open sockets, and to read files that it does not need.").Default("true").Bool()
 	return cmd.FullCommand(), f.serve
 }
 
 // serve lives the life of the process: probe, load, attach, listen, pin, give
-// privileges up, be ready; then close in reverse. It listens before it pins, since
+// privileges up, enter the sandbox, be ready; then close in reverse. It listens before it pins, since
 // the port is what most often fails, and pinning replaces what an earlier run left.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
@@ -123,6 +125,14 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err != nil {
 		return err
 	}
+	// While sockets can be opened.
+	systemd := &notifier{logger: env.logger}
+	systemd.open()
+	confined, err := f.confinement(specs, s.Addresses())
+	if err != nil {
+		s.Close()
+		return err
+	}
 	left, err := f.settle(cfg.Pins, holder, holding(specs, e.States(), *f.keep, keep, e.Check), e)
 	if err != nil {
 		s.Close()
@@ -132,18 +142,19 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if len(left.Held) > 0 {
 		self.MustRegister(heldCapabilities(left.Held))
 	}
+	f.confine(confined, env.logger, self)
 	e.Follow()
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
 	}
 	s.Ready()
-	notify(env.logger, daemon.SdNotifyReady)
-	go watchdog(ctx, pause, env.logger, func(ctx context.Context) error {
+	systemd.notify(daemon.SdNotifyReady)
+	go watchdog(ctx, pause, systemd, func(ctx context.Context) error {
 		_, err := e.Families(ctx, nil)
 		return err
 	})
 	err = s.Serve(ctx)
-	notify(env.logger, daemon.SdNotifyStopping)
+	systemd.notify(daemon.SdNotifyStopping)
 	return err
 }
 
