@@ -46,7 +46,12 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 
 		{"kernscope.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON CAP_SYSLOG CAP_NET_ADMIN CAP_SYS_PTRACE"},
 		{"kernscope.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG CAP_NET_ADMIN CAP_SYS_PTRACE"},
-		{"kernscope.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET"},
+		{"kernscope.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_VSOCK AF_NETLINK AF_PACKET"},
+		{"kernscope.service", "MemoryMax", "20%"},
+		{"kernscope@.service", "MemoryMax", "20%"},
+		{"kernscope-textfile.service", "MemoryMax", "20%"},
+		{"kernscope.service", "RuntimeDirectory", "kernscope"},
+		{"kernscope@.service", "RuntimeDirectory", "kernscope-%i"},
 		{"kernscope.service", "PrivateDevices", "no"},
 		{"kernscope.service", "DevicePolicy", "closed"},
 		{"kernscope.service", "DeviceAllow", "/dev/null rw /dev/zero rw"},
@@ -60,7 +65,7 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 
 		{"kernscope@.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON"},
 		{"kernscope@.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON"},
-		{"kernscope@.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"},
+		{"kernscope@.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_VSOCK"},
 		{"kernscope@.service", "PrivateDevices", "yes"},
 		{"kernscope@.service", "RestrictNamespaces", "yes"},
 
@@ -85,6 +90,11 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 			if !strings.Contains(string(files[file]), "\n# "+n.Why+"\n") {
 				t.Errorf("%s does not say why: %s", file, n.Why)
 			}
+		}
+	}
+	for _, file := range []string{"kernscope.service", "kernscope@.service", "kernscope-textfile.service"} {
+		if !slices.Contains(directive(files[file], "Environment"), "GOMEMLIMIT=100MiB") {
+			t.Errorf("%s has no limit for Go", file)
 		}
 	}
 	// What has no port has no service, and what needs nothing has no drop-in.
