@@ -78,10 +78,13 @@ func (t *transaction) prepare(path string, content []byte) error {
 	return err
 }
 
-// makeFolder makes a folder for files of one unit, unless it is there.
+// makeFolder makes a folder below the directory, and those above it, unless they are there.
 func (t *transaction) makeFolder(folder string) error {
 	if folder == filepath.Clean(t.directory) {
 		return nil
+	}
+	if err := t.makeFolder(filepath.Dir(folder)); err != nil {
+		return err
 	}
 	info, err := os.Lstat(folder)
 	switch {

@@ -85,7 +85,7 @@ func TestInstall(t *testing.T) {
 // written either, and what was there stays.
 func TestInstallNothing(t *testing.T) {
 	files := map[string][]byte{
-		"a.service": []byte("new a"), "b@c.service.d/needs.conf": []byte("new needs"), "m.service": bytes.Repeat([]byte("m"), 100_000), "z.service": []byte("new z"),
+		"a.service": []byte("new a"), "e/f/g": []byte("new g"), "b@c.service.d/needs.conf": []byte("new needs"), "m.service": bytes.Repeat([]byte("m"), 100_000), "z.service": []byte("new z"),
 	}
 	for name, spoil := range map[string]func(dir string) error{
 		"a directory":         func(dir string) error { return os.Mkdir(filepath.Join(dir, "z.service"), 0o755) },

@@ -8,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kit"
@@ -57,14 +55,11 @@ func write(root string) error {
 
 // replace writes files, by their path in a folder, and removes all other files of the folder.
 func replace(dir string, files map[string][]byte) error {
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("creating the folder of %s: %w", name, err)
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("creating a folder: %w", err)
+	}
+	if err := kit.Install(dir, files); err != nil {
+		return err
 	}
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
