@@ -6,28 +6,37 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/metric"
+	"github.com/kernscope/kernscope/internal/table"
 )
 
 // reading is what one look at a collector yields.
 type reading struct {
 	families []metric.Family
-	entries  map[string]int    // of each map that was read
-	lost     map[string]uint64 // what overflow rows hold, by reason
-	losses   []lost            // what the object counts as lost
+	tables   map[string]table.Reading // by map
+	lost     map[string]uint64        // what overflow rows hold, by reason
+	losses   []lost                   // what the object counts as lost
 	self     selfMetrics
 	took     time.Duration
 }
 
 // read yields the collector's families and those about it. Every map and
 // source is read once.
-func (u *unit) read() *reading {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	out, _ := u.look()
+func (u *unit) read() (out *reading) {
+	well := u.guard("reading", func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		out, _ = u.look()
+	})
+	if !well {
+		out = new(reading)
+		out.self.addState(u.status.get())
+	}
 	return out
 }
 
@@ -49,6 +58,7 @@ func (u *unit) look() (*reading, error) {
 	}
 	out.self.addState(u.status.get())
 	if u.session != nil {
+		u.warn(out)
 		err = errors.Join(err, attach.Safely(func() error {
 			out.self.add(u, out)
 			return nil
@@ -59,11 +69,29 @@ func (u *unit) look() (*reading, error) {
 
 // look reads the maps and sources, and leaves the collector's state as it is.
 func (s *session) look(created time.Time) (*reading, error) {
-	out := &reading{entries: make(map[string]int), lost: make(map[string]uint64)}
+	out := &reading{tables: make(map[string]table.Reading), lost: make(map[string]uint64)}
 	begin := time.Now()
 	err := attach.Safely(func() error { return s.read(context.Background(), created, out) })
 	out.took = time.Since(begin)
 	return out, err
+}
+
+// warn logs which tables events began to find no room in, and which have room
+// again.
+func (u *unit) warn(read *reading) {
+	for _, name := range slices.Sorted(maps.Keys(read.tables)) {
+		switch t := read.tables[name]; {
+		case !t.Changed:
+		case t.Full:
+			more := "none: the table has what this machine needs; restart kernscope if it needs more by now"
+			if bound := u.spec.Table(name).Bound; bound != nil {
+				more = fmt.Sprintf("--collector.%s.%s", u.spec.Name, bound.Option)
+			}
+			u.status.logger.Warn("Table is full: events count as other", "table", name, "rows", t.Names, "raised_by", more)
+		default:
+			u.status.logger.Info("Table has room again", "table", name, "rows", t.Names)
+		}
+	}
 }
 
 // overdue returns what a collector serves whose reading does not end.
@@ -84,5 +112,5 @@ func (u *unit) permitted() error {
 	if u.session == nil {
 		return nil
 	}
-	return u.session.permitted()
+	return attach.Safely(u.session.permitted)
 }

@@ -147,7 +147,7 @@ func (b *builder) table(name string) (*table.Table, error) {
 	if t := b.session.tables[name]; t != nil {
 		return t, nil
 	}
-	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get(name))
+	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get)
 	if err != nil {
 		return nil, err
 	}
@@ -163,19 +163,19 @@ func (s *session) read(ctx context.Context, created time.Time, out *reading) err
 	for name, t := range s.tables {
 		read, failed := t.Read()
 		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("map %s: %w", name, failed))
+			err = errors.Join(err, fmt.Errorf("map %s: %w", name, attach.Reading(failed, "CAP_BPF")))
 		}
 		if read.Rows == nil {
 			continue
 		}
-		rows[name], out.entries[name] = read.Rows, read.Entries
-		if t.Loss() != "" {
-			out.lost[t.Loss()] += read.Lost
+		rows[name], out.tables[name] = read.Rows, read
+		for reason, n := range read.Lost {
+			out.lost[reason] += n
 		}
 	}
 	var failed error
 	if out.losses, failed = s.losses.read(); failed != nil {
-		err = errors.Join(err, failed)
+		err = errors.Join(err, attach.Reading(failed, "CAP_BPF"))
 	}
 	at := make(map[string]int)
 	several := make(map[int]bool) // families whose samples may have equal labels

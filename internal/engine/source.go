@@ -21,7 +21,8 @@ const sourceDeadline = time.Second
 // source is a source of the kernel's own counts that is in use.
 type source struct {
 	opened   attach.Opened
-	raised   func(f func() error) error // runs f with the capabilities that a read takes
+	takes    []string                   // capabilities that a read takes
+	raised   func(f func() error) error // runs f with these
 	families []metric.Family            // of the source's metrics, without samples
 	divisors []float64                  // of values, by family
 	buckets  []*metric.Buckets          // of histograms, by family
@@ -44,7 +45,7 @@ type answer struct {
 // newSource returns the source with the families of the metrics that it serves.
 func newSource(opened attach.Opened, u *unit) (*source, error) {
 	metrics, buckets := u.spec.Metrics, u.env.Buckets
-	src := &source{opened: opened, raised: u.privilegedRead}
+	src := &source{opened: opened, takes: held(u.spec), raised: u.privilegedRead}
 	for _, name := range opened.Source.Metrics {
 		at := slices.IndexFunc(metrics, func(m collector.Metric) bool { return m.Name == name })
 		if at < 0 {
@@ -85,7 +86,7 @@ func (s *source) read(ctx context.Context) ([]metric.Family, error) {
 		if errors.Is(a.err, fs.ErrNotExist) {
 			return nil, goneError{err}
 		}
-		return nil, err
+		return nil, attach.Reading(err, s.takes...)
 	}
 	families := slices.Clone(s.families)
 	for i, name := range s.opened.Source.Metrics {

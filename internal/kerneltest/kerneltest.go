@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -63,15 +61,14 @@ func RunOn(t testing.TB, machine *kernel.Machine, spec collector.Spec, options .
 	return e
 }
 
-// WithRoom is the collector with a table of another size.
-func WithRoom(spec collector.Spec, table string, entries int) collector.Spec {
-	load := spec.Load
-	spec.Load = func() (*ebpf.CollectionSpec, error) {
-		obj, err := load()
-		if err == nil {
-			obj.Maps[table].MaxEntries = uint32(entries)
+// WithRows is the collector with tables of another size, where its option rows
+// says how many rows of names they may have.
+func WithRows(spec collector.Spec, rows int) collector.Spec {
+	spec.Options = slices.Clone(spec.Options)
+	for i := range spec.Options {
+		if spec.Options[i].Name == "rows" {
+			spec.Options[i].Default = rows
 		}
-		return obj, err
 	}
 	return spec
 }
