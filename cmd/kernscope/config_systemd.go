@@ -10,6 +10,7 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
+	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kit"
 )
 
@@ -53,9 +54,15 @@ func serviceFlags(collectors *collectorFlags, asked kit.Asked) (flags []string) 
 	}
 	for _, s := range asked.Specs {
 		for _, o := range s.Options {
-			name := s.Name + "." + o.Name
-			if option := collectors.options[name]; option.isSet() {
-				flags = append(flags, "--collector."+name+"="+option.String())
+			name := "collector." + s.Name + "." + o.Name
+			switch option := collectors.options[s.Name+"."+o.Name]; {
+			case !option.isSet():
+			case !option.IsBoolFlag():
+				flags = append(flags, "--"+name+"="+option.String())
+			case collector.IsOn(option.value):
+				flags = append(flags, "--"+name)
+			default:
+				flags = append(flags, "--no-"+name)
 			}
 		}
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"regexp"
 	"strings"
 	"testing"
 
@@ -91,6 +92,27 @@ func TestConfigPrintsWhatWasChosen(t *testing.T) {
 			if strings.Contains(stdout, word) {
 				t.Errorf("%s prints %q", tc.args, word)
 			}
+		}
+	}
+}
+
+// TestConfigSaysHowToDoItAgain runs the command that a file says has written it.
+func TestConfigSaysHowToDoItAgain(t *testing.T) {
+	written := regexp.MustCompile(`"kernscope (config [^"\\]*)`)
+	for _, args := range []string{
+		"config rules", "config rules --units=seconds diskio", "config rule-tests schedlat --units=seconds", "config dashboard --no-collector.memory",
+		"config systemd", "config systemd syscall tcp-retransmit --units=seconds --collector.syscall.errors", "config prometheus",
+		"config prometheus --target=[::1] --textfile-target=nas --alertmanager=am:9093 --no-native-histograms --layout=per-collector diskio memory",
+		"config prometheus --job-only --target=db1", "config prometheus --target=localhost --textfile-target=localhost",
+	} {
+		_, first, stderr := command(t, strings.Fields(args)...)
+		again := written.FindStringSubmatch(first)
+		if again == nil {
+			t.Errorf("%s does not say what has written it: %s", args, stderr)
+			continue
+		}
+		if _, second, stderr := command(t, strings.Fields(again[1])...); first != second {
+			t.Errorf("%s is not what %s writes: %s", args, again[1], stderr)
 		}
 	}
 }
