@@ -32,6 +32,8 @@ func TestDisks(t *testing.T) {
 		t.Run(level, func(t *testing.T) { driveRaid(t, e, level) })
 	}
 	t.Run("multipath", func(t *testing.T) { driveMultipath(t, e) })
+	t.Run("replaced volume", func(t *testing.T) { replaceMapped(t, e) })
+	t.Run("swapped NVMe disks", func(t *testing.T) { swapNVMe(t, e) })
 	t.Run("refused below device mapper", func(t *testing.T) {
 		refusedBelow(t, e, func(below disk) disk {
 			return mapped(t, "linear", "linear", below.path()+" 0", below.sectors(t))
