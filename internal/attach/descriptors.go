@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
-	"github.com/kernscope/kernscope/internal/kernel"
 )
 
 // whileLoading is how many descriptors loading takes besides those of maps: type
@@ -24,7 +25,7 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("collector %s: %w", spec.Name, err)
 	}
-	cpus, err := kernel.OnlineCPUs()
+	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return 0, 0, err
 	}
@@ -36,7 +37,7 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 			for _, name := range w.Programs {
 				way += 2 // the program and its link
 				if p := obj.Programs[name]; p != nil && strings.HasPrefix(p.SectionName, "perf_event") {
-					way += len(cpus)
+					way += cpus
 				}
 			}
 			most = max(most, way)
