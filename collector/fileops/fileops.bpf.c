@@ -18,7 +18,7 @@
 const volatile __u8 cfg_native[SYSCALL_NUMBERS];
 const volatile __u8 cfg_compat[SYSCALL_NUMBERS];
 
-/* The rows that a generation may add; by cgroup, four times as many. */
+/* The rows that a generation may add; by cgroup, eight times as many. */
 const volatile __u32 cfg_rows;
 
 enum fileops_operation {
@@ -114,7 +114,7 @@ static __always_inline int fileops_cgroup_count(__u64 number)
 			continue;
 		key.operation = operation;
 		count = row_of_generation(&fileops_cgroup_calls, &key, key.generation,
-					  &fileops_zero, &fileops_gate, 4 * cfg_rows, &why);
+					  &fileops_zero, &fileops_gate, 8 * cfg_rows, &why);
 		if (!count) {
 			struct fileops_cgroup_key other = {.operation = operation,
 							   .generation = why};
