@@ -3,7 +3,7 @@
 # Short names for the scripts. The scripts also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run gen test test-vm test-e2e test-systemd test-bare test-all accuracy bench lint
+.PHONY: help build package run gen test fuzz test-vm test-e2e test-systemd test-bare test-all accuracy bench lint
 
 help: ## print this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -22,6 +22,9 @@ gen: ## regenerate the committed files: BPF objects, tables, deploy/ (clang-19)
 
 test: ## run all tests that this machine's kernel can run (root)
 	scripts/test
+
+fuzz: ## try made-up texts on every parser of what comes from outside
+	scripts/fuzz
 
 test-vm: ## run the same tests on every kernel of the matrix, under QEMU (root)
 	scripts/test-vm $(KERNELS)

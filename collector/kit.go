@@ -2,7 +2,10 @@
 
 package collector
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // What is said of a collector to Prometheus and Grafana. PromQL is written
 // without the unit of latencies, which is the user's choice, and serves classic
@@ -42,8 +45,10 @@ type Record struct {
 type Alert struct {
 	Group string
 	Name  string
-	// Expr has one result for each alert.
+	// Expr has one result for each alert. Slow is a condition in its place, and
+	// the one way to alert on a quantile.
 	Expr     string
+	Slow     *Slow
 	For      time.Duration
 	Severity string // "warning" or "critical"
 	// Summary and Description may use Prometheus' own templates: {{ $labels.device
@@ -57,11 +62,43 @@ type Alert struct {
 	// and when they end, is tested for every alert.
 	Fires []Series
 	Quiet []Series
+	// Idle are series of a host that has next to nothing to do: two events a minute
+	// may look bad to a ratio. They do not make the alert fire, and an alert on
+	// a ratio cannot do without them. Those of Slow follow from Fires.
+	Idle []Series
 	// Labels and Value are those of the one alert that Fires makes fire. It
 	// also has its name and severity. Value is left out if it is the 99th
 	// percentile of the only Latency.
 	Labels map[string]string
 	Value  float64
+}
+
+// Slow is the condition that a quantile of a [Histogram] is above a limit, in one
+// of its series by the labels By. The value of the alert is that quantile, in
+// seconds. Classic and native histograms of the same observations always agree:
+// the classic form that the engine serves has the bounds next to each limit.
+// Where there was little to wait for in the window (fewer than 100 observations,
+// which together took less than a twentieth of the time), there is no alert.
+type Slow struct {
+	// Metric without the unit of latencies; it may have matchers.
+	Metric   string
+	Quantile float64
+	Limit    time.Duration
+	Window   time.Duration
+	By       []string
+}
+
+// Limits returns the durations with which alerts compare a histogram.
+func (s *Spec) Limits(metric string) (limits []time.Duration) {
+	for _, a := range s.Alerts {
+		if a.Slow == nil {
+			continue
+		}
+		if name, _, _ := strings.Cut(a.Slow.Metric, "{"); name == metric {
+			limits = append(limits, a.Slow.Limit)
+		}
+	}
+	return limits
 }
 
 // Series is input for a test of rules, a sample a minute.

@@ -45,7 +45,7 @@ func DiskioBios() collector.Spec {
 
 func diskio(programs ...string) collector.Spec {
 	return counting("diskio_latency", loadDiskio, programs,
-		of("device", label.BlockDevice), of("operation", label.Number), of("slot", label.Number))
+		of("device", label.Number), of("operation", label.Number), of("slot", label.Number))
 }
 
 // Fileops counts in a hash by process, thread, name, descriptor and operation.
@@ -53,7 +53,7 @@ func Fileops() collector.Spec {
 	spec := counting("fileops_calls", loadFileops, []string{"fileops_enter"},
 		of("pid", label.Number), of("tid", label.Number), of("process", label.String),
 		of("descriptor", label.Number), of("operation", nil))
-	spec.Tables = fileops.Spec().Tables[:1]
+	spec.Variables = fileops.Spec().Variables[:1]
 	return spec
 }
 

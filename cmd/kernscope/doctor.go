@@ -181,7 +181,7 @@ func (r *report) print(w io.Writer) {
 	for _, d := range r.Denied {
 		fmt.Fprintf(w, "While it serves, kernscope cannot hold %s.\n", d)
 	}
-	running, waiting := 0, 0
+	var running, waiting, denied int
 	var names []string
 	for i, c := range r.Collectors {
 		names = append(names, c.Collector)
@@ -190,6 +190,8 @@ func (r *report) print(w io.Writer) {
 			running++
 		case engine.Waiting:
 			waiting++
+		case engine.Denied:
+			denied++
 		}
 		if i+1 < len(r.Collectors) && fareAlike(c, r.Collectors[i+1]) {
 			continue // as without privileges: what is true of all is said once
@@ -200,6 +202,9 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintf(w, "\n%d of %d collectors run on this machine", running, len(r.Collectors))
 	if waiting > 0 {
 		fmt.Fprintf(w, ", %d wait", waiting)
+	}
+	if denied > 0 {
+		fmt.Fprintf(w, ", %d are not permitted to this process", denied)
 	}
 	fmt.Fprintln(w, ".")
 }

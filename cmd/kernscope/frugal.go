@@ -41,31 +41,40 @@ func shedStart() error {
 }
 
 // shed unmaps the pages of a file in this process (MADV_DONTNEED of madvise(2)),
-// of mappings that are read only and equal the file: one that has pages of its
-// own, such as a debugger's breakpoints, would lose them.
+// of mappings that are read only and equal the file.
 func shed(file string) error {
 	smaps, err := os.ReadFile("/proc/self/smaps")
 	if err != nil {
 		return err
 	}
-	var begin, end uintptr // of the mapping whose lines follow, if it is one to look at
-	var errs []error
+	mappings, err := pureMappings(smaps, file)
+	for _, m := range mappings {
+		if _, _, errno := unix.Syscall(unix.SYS_MADVISE, m[0], m[1]-m[0], unix.MADV_DONTNEED); errno != 0 {
+			err = errors.Join(err, fmt.Errorf("unmapping %x-%x: %w", m[0], m[1], errno))
+		}
+	}
+	return err
+}
+
+// pureMappings returns where mappings of a file begin and end, by a text like
+// /proc/self/smaps, if they are read only and equal the file: one that has pages
+// of its own, such as a debugger's breakpoints, would lose them.
+func pureMappings(smaps []byte, file string) (found [][2]uintptr, errs error) {
+	var at [2]uintptr // the mapping whose lines follow, if it is one to look at
 	for lines := bufio.NewScanner(bytes.NewReader(smaps)); lines.Scan(); {
 		line := lines.Text()
 		fields := strings.Fields(line)
 		switch {
 		case len(fields) >= 5 && strings.Contains(fields[0], "-"):
-			begin, end = 0, 0
+			at = [2]uintptr{}
 			if strings.HasSuffix(line, " "+file) && !strings.Contains(fields[1], "w") {
-				if _, err := fmt.Sscanf(fields[0], "%x-%x", &begin, &end); err != nil {
-					errs = append(errs, fmt.Errorf("reading %q: %w", line, err))
+				if _, err := fmt.Sscanf(fields[0], "%x-%x", &at[0], &at[1]); err != nil {
+					errs = errors.Join(errs, fmt.Errorf("reading %q: %w", line, err))
 				}
 			}
-		case begin != end && strings.HasPrefix(line, "Anonymous:") && fields[1] == "0":
-			if _, _, errno := unix.Syscall(unix.SYS_MADVISE, begin, end-begin, unix.MADV_DONTNEED); errno != 0 {
-				errs = append(errs, fmt.Errorf("unmapping %x-%x: %w", begin, end, errno))
-			}
+		case at[0] < at[1] && len(fields) >= 2 && fields[0] == "Anonymous:" && fields[1] == "0":
+			found = append(found, at)
 		}
 	}
-	return errors.Join(errs...)
+	return found, errs
 }

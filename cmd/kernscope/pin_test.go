@@ -78,24 +78,39 @@ func TestServeUnpinsWhatIsSwitchedOff(t *testing.T) {
 	}
 }
 
-// TestServeThatCannotListenLeavesNothing starts where the port is taken. What an
-// earlier run left counting goes on.
-func TestServeThatCannotListenLeavesNothing(t *testing.T) {
-	p := newPlace(t)
+// TestStartThatFailsLeavesNothing starts where the port is taken, and without a
+// capability that it is to keep. What an earlier run left counting goes on, also
+// where this one would replace it.
+func TestStartThatFailsLeavesNothing(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer taken.Close()
-	p.run(t, "schedlat")
-	earlier, _ := p.pinned(t)
-	code, stderr := start(t, nil, "serve", "schedlat", "fileops", "--pin", "--pin-directory="+p.pins, "--web.listen-address="+taken.Addr().String()).wait()
-	if code != exitFailure || !strings.Contains(lastLine(stderr), "port is taken") {
-		t.Errorf("exit code %d: %s", code, stderr)
-	}
-	now, _ := p.pinned(t)
-	if len(earlier) == 0 || !subset(earlier, now) || !subset(now, earlier) {
-		t.Errorf("links %v are pinned, before the start %v", now, earlier)
+	for _, tt := range []struct {
+		name, earlier string
+		args          []string
+		says          string
+	}{
+		{"port", "--units=microseconds", []string{"--web.listen-address=" + taken.Addr().String()}, "port is taken"},
+		{"port, other options", "--units=seconds", []string{"--web.listen-address=" + taken.Addr().String()}, "port is taken"},
+		{"privileges", "--units=microseconds", []string{"--web.listen-address=" + freeAddress(t), "--keep-capabilities=cap_net_raw"}, "keeping cap_net_raw"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := newPlace(t)
+			p.run(t, "schedlat", tt.earlier)
+			earlier, _ := p.pinned(t)
+			args := append([]string{"serve", "schedlat", "fileops", "--pin", "--pin-directory=" + p.pins}, tt.args...)
+			without := []string{"setpriv", "--bounding-set=-net_raw", "--inh-caps=-net_raw"}
+			code, stderr := startUnder(t, without, args...).wait()
+			if code != exitFailure || !strings.Contains(lastLine(stderr), tt.says) {
+				t.Errorf("exit code %d: %s", code, stderr)
+			}
+			now, _ := p.pinned(t)
+			if len(earlier) == 0 || !subset(earlier, now) || !subset(now, earlier) {
+				t.Errorf("links %v are pinned, before the start %v", now, earlier)
+			}
+		})
 	}
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web/kingpinflag"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/kit"
@@ -35,6 +36,7 @@ type serveFlags struct {
 	addressSet bool
 	path       *string
 	maxScrapes *int
+	ready      *string
 	noProcess  *bool
 	compat     *bool
 	keep       *string
@@ -50,6 +52,7 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
+	f.ready = cmd.Flag("web.ready", "Collectors that must run for /-/ready to answer 200: any (one is enough), all, or names separated by commas. One that waits counts as running.").Default("any").PlaceHolder("any|all|NAME,...").String()
 	f.noProcess = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
@@ -57,8 +60,9 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	return cmd.FullCommand(), f.serve
 }
 
-// serve lives the life of the process: probe, load, attach, pin, give
-// privileges up, listen, be ready; then close in reverse.
+// serve lives the life of the process: probe, load, attach, listen, pin, give
+// privileges up, be ready; then close in reverse. It listens before it pins, since
+// the port is what most often fails, and pinning replaces what an earlier run left.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
 	if err != nil {
@@ -67,6 +71,10 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	keep, err := privilege.Parse(*f.keep)
 	if err != nil {
 		return fmt.Errorf("flag --keep-capabilities: %w: %w", err, errUsage)
+	}
+	ready, err := parseReadiness(*f.ready, specs)
+	if err != nil {
+		return err
 	}
 	if len(*f.named) > 0 && len(specs) == 1 && specs[0].Port != 0 && !f.addressSet {
 		*f.web.WebListenAddresses = []string{fmt.Sprintf(":%d", specs[0].Port)}
@@ -99,23 +107,12 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err := namedRun(*f.named, e); err != nil {
 		return err
 	}
-	if err := e.Pin(); err != nil {
-		return err
-	}
-	if err := unpin(cfg.Pins, f.collectors.switchedOff(*f.named)); err != nil {
-		return err
-	}
-	left, err := holder.Drop(holding(specs, e.States(), *f.keep, keep, e.Check))
-	if err != nil {
-		return fmt.Errorf("giving up capabilities: %w", err)
-	}
-	logCapabilities(env.logger, left)
-	e.Follow()
-
+	self := f.selfRegistry()
 	s, err := server.Listen(server.Config{
 		Families:      endingWith(ctx, e.Families),
 		Collectors:    func() []server.Collector { return describe(specs, e) },
-		SelfMetrics:   f.selfRegistry(left),
+		Unready:       func() error { return ready.check(e.States()) },
+		SelfMetrics:   self,
 		Version:       version.Info(),
 		TelemetryPath: *f.path,
 		MaxRequests:   *f.maxScrapes,
@@ -124,8 +121,18 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		Logger:        env.logger,
 	})
 	if err != nil {
-		return errors.Join(err, unpin(cfg.Pins, begun(e)))
+		return err
 	}
+	left, err := f.settle(cfg.Pins, holder, holding(specs, e.States(), *f.keep, keep, e.Check), e)
+	if err != nil {
+		s.Close()
+		return errors.Join(err, e.Unpin())
+	}
+	logCapabilities(env.logger, left)
+	if len(left.Held) > 0 {
+		self.MustRegister(heldCapabilities(left.Held))
+	}
+	e.Follow()
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
 	}
@@ -138,6 +145,20 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	err = s.Serve(ctx)
 	notify(env.logger, daemon.SdNotifyStopping)
 	return err
+}
+
+// settle pins what is attached, and gives privileges up. It returns which are left.
+func (f *serveFlags) settle(pins *attach.Pins, holder *privilege.Holder, plan privilege.Plan, e *engine.Engine) (left privilege.Outcome, err error) {
+	if err := e.Pin(); err != nil {
+		return left, err
+	}
+	if err := unpin(pins, f.collectors.switchedOff(*f.named)); err != nil {
+		return left, err
+	}
+	if left, err = holder.Drop(plan); err != nil {
+		return left, fmt.Errorf("giving up capabilities: %w", err)
+	}
+	return left, nil
 }
 
 // explain returns an error that says why a collector does not run.
@@ -180,25 +201,10 @@ func namedRun(named []string, e *engine.Engine) error {
 	return errors.Join(errs...)
 }
 
-// begun are the collectors that count since this process started: nothing of
-// them stays in the kernel after a start that fails.
-func begun(e *engine.Engine) (names []string) {
-	for _, s := range e.States() {
-		if s.Status == engine.Running && !s.Adopted {
-			names = append(names, s.Collector)
-		}
-	}
-	return names
-}
-
-// selfRegistry gathers the metrics about this process, of which these
-// capabilities are left.
-func (f *serveFlags) selfRegistry(left privilege.Outcome) *prometheus.Registry {
+// selfRegistry gathers the metrics about this process.
+func (f *serveFlags) selfRegistry() *prometheus.Registry {
 	self := prometheus.NewRegistry()
 	self.MustRegister(versioncollector.NewCollector("kernscope"))
-	if len(left.Held) > 0 {
-		self.MustRegister(heldCapabilities(left.Held))
-	}
 	if !*f.noProcess {
 		self.MustRegister(
 			collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),

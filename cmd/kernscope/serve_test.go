@@ -143,25 +143,6 @@ func TestUserWithoutPrivileges(t *testing.T) {
 	}
 }
 
-// TestRootWithoutPrivileges is what a container does to root: reasons are served.
-func TestRootWithoutPrivileges(t *testing.T) {
-	container := []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"}
-	address := freeAddress(t)
-	p := startUnder(t, container, "serve", "--web.listen-address="+address)
-	metrics := p.get("http://" + address + "/metrics")
-	for _, s := range builtin.Collectors() {
-		want := fmt.Sprintf(`kernscope_collector_info{collector=%q,reason="creating a BPF map: not permitted: the process lacks CAP_BPF and CAP_PERFMON",status="unsupported"} 1`, s.Name)
-		if !strings.Contains(metrics, want) {
-			t.Errorf("no line %s", want)
-		}
-	}
-	p.stop()
-	p = startUnder(t, container, "serve", "schedlat")
-	if code, stderr := p.wait(); code != exitFailure || !strings.Contains(lastLine(stderr), "schedlat is unsupported") {
-		t.Errorf("a named collector that cannot run: code %d, %q", code, lastLine(stderr))
-	}
-}
-
 // TestKernelWithoutTypes hides the kernel's type information, under /sys alone:
 // in a chroot, / is no mount.
 func TestKernelWithoutTypes(t *testing.T) {

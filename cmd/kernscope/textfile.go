@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"slices"
 	"time"
@@ -14,7 +15,6 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/kernscope/kernscope/collector"
-	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/textfile"
@@ -55,7 +55,7 @@ func (f *textfileFlags) run(ctx context.Context, env environment) error {
 	case *f.unpin && f.pin.asked:
 		return fmt.Errorf("--unpin goes with neither --pin nor --no-pin: %w", errUsage)
 	case *f.unpin:
-		return f.end()
+		return f.end(env.logger)
 	}
 	return f.write(ctx, env, specs)
 }
@@ -74,6 +74,11 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 		return err
 	}
 	defer dir.Close()
+	specs, foreign := writable(specs, dir)
+	if len(specs) == 0 {
+		return foreign
+	}
+	cfg.Specs = specs
 	if cfg.Pins, err = f.pin.open(env.logger); err != nil {
 		return err
 	}
@@ -96,12 +101,13 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 	// Not before the files are written: nothing stays in the kernel after a
 	// run that could not do its work.
 	if err := e.Pin(); err != nil {
+		return errors.Join(err, e.Unpin())
+	}
+	off := f.collectors.switchedOff(*f.named)
+	if err := errors.Join(removeFiles(dir, off, env.logger), unpin(cfg.Pins, off)); err != nil {
 		return err
 	}
-	if err := f.forget(dir, cfg.Pins); err != nil {
-		return err
-	}
-	if err := errors.Join(incomplete, namedRun(*f.named, e), failed(e)); err != nil {
+	if err := errors.Join(foreign, incomplete, namedRun(*f.named, e), failed(e)); err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(e.States(), func(s engine.State) bool { return s.Status.Well() }) {
@@ -110,19 +116,38 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 	return nil
 }
 
-// forget removes what earlier runs left of collectors that are switched off.
-func (f *textfileFlags) forget(dir *textfile.Directory, pins *attach.Pins) error {
-	off := f.collectors.switchedOff(*f.named)
-	for _, name := range off {
-		if err := dir.Remove(collector.TextfileName(name)); err != nil {
+// writable returns the collectors whose files may be written, and an error that
+// names the files of the others, which are not kernscope's.
+func writable(specs []collector.Spec, dir *textfile.Directory) (ours []collector.Spec, foreign error) {
+	for _, s := range specs {
+		err := dir.Check(collector.TextfileName(s.Name))
+		if err == nil {
+			ours = append(ours, s)
+			continue
+		}
+		foreign = errors.Join(foreign, fmt.Errorf("%s is left out: %w; move it, or use --no-collector.%s", s.Name, err, s.Name))
+	}
+	return ours, foreign
+}
+
+// removeFiles removes the collectors' files. It leaves those that are not
+// kernscope's, and says so.
+func removeFiles(dir *textfile.Directory, collectors []string, logger *slog.Logger) error {
+	for _, name := range collectors {
+		err := dir.Remove(collector.TextfileName(name))
+		if errors.Is(err, textfile.ErrForeign) {
+			logger.Warn("Leaving a file", "collector", name, "reason", err)
+			continue
+		}
+		if err != nil {
 			return err
 		}
 	}
-	return unpin(pins, off)
+	return nil
 }
 
 // end ends the counting between runs. The files go as well: nothing renews them.
-func (f *textfileFlags) end() error {
+func (f *textfileFlags) end(logger *slog.Logger) error {
 	if err := f.pin.remove(*f.named); err != nil {
 		return err
 	}
@@ -138,12 +163,7 @@ func (f *textfileFlags) end() error {
 	if len(names) == 0 {
 		names = f.collectors.names()
 	}
-	for _, name := range names {
-		if err := dir.Remove(collector.TextfileName(name)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return removeFiles(dir, names, logger)
 }
 
 // mustWait says whether there is something to count first: a collector that
@@ -163,7 +183,7 @@ func mustWait(specs []collector.Spec, e *engine.Engine) bool {
 func failed(e *engine.Engine) error {
 	var errs []error
 	for _, s := range e.States() {
-		if s.Status == engine.Failed {
+		if s.Status == engine.Failed || s.Status == engine.Denied {
 			errs = append(errs, explain(s))
 		}
 	}

@@ -82,6 +82,13 @@ static __always_inline struct cachestat_counts *cachestat_count(void)
 	return bpf_map_lookup_elem(&cachestat_counts, &zero);
 }
 
+/* An atomic addition takes its time, also of nothing. */
+static __always_inline void cachestat_increase(__u64 *count, __u64 by)
+{
+	if (by)
+		__sync_fetch_and_add(count, by);
+}
+
 static __always_inline int cachestat_add(bool typed, void *folio)
 {
 	struct cachestat_range range = cachestat_range_of(typed, folio);
@@ -90,7 +97,7 @@ static __always_inline int cachestat_add(bool typed, void *folio)
 	if (!counts || !range.count)
 		return 0;
 	__sync_fetch_and_add(&counts->adds, range.count);
-	cachestat_mark(&counts->forgotten, &range);
+	cachestat_increase(&counts->forgotten, cachestat_mark(&range));
 	return 0;
 }
 
@@ -142,13 +149,6 @@ SEC("raw_tp/writeback_dirty_page")
 int BPF_PROG(cachestat_dirty_page_raw, void *page)
 {
 	return cachestat_dirty(false, page);
-}
-
-/* An atomic addition takes its time, also of nothing. */
-static __always_inline void cachestat_increase(__u64 *count, __u64 by)
-{
-	if (by)
-		__sync_fetch_and_add(count, by);
 }
 
 /* Pages that were read. */
@@ -374,7 +374,7 @@ int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long i
 	/* A single page is there now; of a file that is wholly there, all are. */
 	if (read->end == index + 1 || mapping->nrpages >= pages) {
 		cachestat_got_until(counts, read, read->end);
-	} else if (cachestat_may_not_wait(cachestat_call_of(task))) {
+	} else if (cachestat_may_not_wait()) {
 		cachestat_got_until(counts, read, cachestat_there(mapping, index, read->end));
 	} else if (read->begin < read->end) {
 		read->due = read->end - read->begin;

@@ -180,13 +180,19 @@ static __always_inline bool cachestat_call_reads(const struct cachestat_call *ca
 		(__u64)file->f_inode->i_size == size);
 }
 
-/* Whether the task may read without waiting: by io_uring in its name, or preadv2 that says it. */
-static __always_inline bool cachestat_may_not_wait(struct cachestat_call call)
+/*
+ * Whether the current task may read without waiting: by io_uring in its name, or
+ * preadv2 that says it. The verifier looks at the function once.
+ */
+__noinline bool cachestat_may_not_wait(void)
 {
-	struct task_struct___uring *uring = (void *)call.task;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct task_struct___uring *uring = (void *)task;
+	struct cachestat_call call;
 
 	if (bpf_core_field_exists(uring->io_uring) && uring->io_uring)
 		return true;
+	call = cachestat_call_of(task);
 	return call.reads & CACHESTAT_FLAGS && cachestat_arg(&call, 5) & CACHESTAT_RWF_NOWAIT;
 }
 

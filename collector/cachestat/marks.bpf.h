@@ -153,7 +153,7 @@ __noinline __u64 cachestat_take(__u64 file, __u64 index, __u64 count)
 	return taken;
 }
 
-/* The row of a chunk, whose marks it forgets if they are another chunk's. */
+/* The row of a chunk; the marks of another chunk that it had are forgotten. */
 static __always_inline struct cachestat_marks *cachestat_claim(__u64 *forgotten, __u64 file,
 							       __u64 chunk)
 {
@@ -161,31 +161,53 @@ static __always_inline struct cachestat_marks *cachestat_claim(__u64 *forgotten,
 	struct cachestat_marks *m = cachestat_row(tag);
 
 	if (m && m->tag != tag) {
-		__sync_fetch_and_add(forgotten, cachestat_marked(m));
+		*forgotten = cachestat_marked(m);
 		cachestat_set(m, 0);
 		m->tag = tag;
 	}
 	return m;
 }
 
-/* Marks a folio's pages, which are a part of a chunk or some whole chunks. */
-static __always_inline void cachestat_mark(__u64 *forgotten, struct cachestat_range *range)
+/* Marks a part of a chunk; returns how many marks that forgot. */
+__noinline __u64 cachestat_mark_part(__u64 file, __u64 index, __u64 count)
 {
-	__u64 chunk = range->index / CACHESTAT_CHUNK, p = range->index % CACHESTAT_CHUNK;
-	__u64 end = p + range->count;
-	struct cachestat_marks *m;
+	__u64 i = index % CACHESTAT_CHUNK, end = i + count, forgotten = 0;
+	struct cachestat_marks *m = cachestat_claim(&forgotten, file, index / CACHESTAT_CHUNK);
 
-	if (range->count < CACHESTAT_CHUNK) {
-		m = cachestat_claim(forgotten, range->file, chunk);
-		for (; m && p < end && p < CACHESTAT_CHUNK; p++)
-			*(volatile __u8 *)&m->page[p] = 1;
-		return;
+	for (; m && i < end; i++) {
+		/* Without it, the compiler makes a limit that old verifiers do not follow. */
+		barrier_var(i);
+		if (i >= CACHESTAT_CHUNK)
+			break;
+		*(volatile __u8 *)&m->page[i] = 1;
 	}
-	for (__u32 i = 0; i < CACHESTAT_LARGEST && i < range->count / CACHESTAT_CHUNK; i++) {
-		m = cachestat_claim(forgotten, range->file, chunk + i);
-		if (m)
-			cachestat_set(m, 0x0101010101010101);
-	}
+	return forgotten;
+}
+
+/* Marks a whole chunk; returns how many marks that forgot. */
+__noinline __u64 cachestat_mark_chunk(__u64 file, __u64 chunk)
+{
+	__u64 forgotten = 0;
+	struct cachestat_marks *m = cachestat_claim(&forgotten, file, chunk);
+
+	if (m)
+		cachestat_set(m, 0x0101010101010101);
+	return forgotten;
+}
+
+/*
+ * Marks a folio's pages, which are a part of a chunk or some whole chunks;
+ * returns how many marks that forgot.
+ */
+static __always_inline __u64 cachestat_mark(const struct cachestat_range *range)
+{
+	__u64 forgotten = 0;
+
+	if (range->count < CACHESTAT_CHUNK)
+		return cachestat_mark_part(range->file, range->index, range->count);
+	for (__u32 i = 0; i < CACHESTAT_LARGEST && i < range->count / CACHESTAT_CHUNK; i++)
+		forgotten += cachestat_mark_chunk(range->file, range->index / CACHESTAT_CHUNK + i);
+	return forgotten;
 }
 
 #endif

@@ -58,16 +58,17 @@ __noinline __u64 cachestat_folio_end(__u64 entry, __u64 index)
 	return index < end ? end : 0;
 }
 
-/* Where the pages end that are there, from one that a read has got, in one batch of folios. */
-static __always_inline __u64 cachestat_there(struct address_space *mapping, __u64 index, __u64 end)
+/*
+ * Where the pages end that are there, from one that a read has got, in one batch
+ * of folios; "entry" is the head of the file's tree of pages. The verifier looks
+ * at the function once.
+ */
+__noinline __u64 cachestat_there_until(__u64 entry, __u64 index, __u64 end)
 {
-	struct address_space___pages *pages = (void *)mapping;
-	__u64 head = 0, begin = index, next;
+	__u64 begin = index, next;
 
-	/* By the helper: the verifier would take it for a pointer. */
-	bpf_core_read(&head, sizeof(head), &pages->i_pages.xa_head);
 	for (int i = 0; i < CACHESTAT_BATCH && index < end; i++) {
-		next = cachestat_folio_end(head, index);
+		next = cachestat_folio_end(entry, index);
 		if (!next)
 			break;
 		index = next;
@@ -75,6 +76,16 @@ static __always_inline __u64 cachestat_there(struct address_space *mapping, __u6
 	if (index == begin) /* it has gone since */
 		index++;
 	return index < end ? index : end;
+}
+
+static __always_inline __u64 cachestat_there(struct address_space *mapping, __u64 index, __u64 end)
+{
+	struct address_space___pages *pages = (void *)mapping;
+	__u64 head = 0;
+
+	/* By the helper: the verifier would take it for a pointer. */
+	bpf_core_read(&head, sizeof(head), &pages->i_pages.xa_head);
+	return cachestat_there_until(head, index, end);
 }
 
 #endif

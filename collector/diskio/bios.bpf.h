@@ -7,7 +7,6 @@ struct diskio_bio {
 	__u64 start;
 	struct diskio_key key;
 	__u32 bytes;
-	__u32 pad;
 };
 
 /* By address. LRU, because an end that is missed must not fill it for ever. */

@@ -14,9 +14,9 @@ enum diskio_operation {
 #define DISKIO_NONE ((enum diskio_operation) - 1) /* no I/O of the block layer's */
 
 struct diskio_key {
-	__u32 device; /* diskio_device(); 0 is the row for what does not fit */
+	__u64 disk; /* diskio_identity(); 0 is the row for what does not fit */
 	enum diskio_operation operation;
-};
+} __attribute__((packed, aligned(4)));
 
 /* 309dca309fc3 "block: store a block_device pointer in struct bio" */
 struct bio___bi_disk {
@@ -28,10 +28,61 @@ struct request___rq_disk {
 	struct gendisk *rq_disk;
 } __attribute__((preserve_access_index));
 
-/* The device's number as the kernel writes it: major << 20 | minor. */
-static __always_inline __u32 diskio_device(bool typed, struct gendisk *disk)
+/* cf179948554a "block: add disk sequence number" */
+struct gendisk___diskseq {
+	__u64 diskseq;
+} __attribute__((preserve_access_index));
+
+struct kobject {
+	struct kernfs_node *sd;
+} __attribute__((preserve_access_index));
+
+struct device {
+	struct kobject kobj;
+} __attribute__((preserve_access_index));
+
+/* 0d02129e76ed "block: merge struct block_device and struct hd_struct" */
+struct block_device___device {
+	struct device bd_device;
+} __attribute__((preserve_access_index));
+
+struct gendisk___part0 {
+	struct block_device___device *part0;
+} __attribute__((preserve_access_index));
+
+struct hd_struct {
+	struct device __dev;
+} __attribute__((preserve_access_index));
+
+struct gendisk___hd_struct {
+	struct hd_struct part0;
+} __attribute__((preserve_access_index));
+
+/* Marks the identity of a disk that the kernel does not number. */
+#define DISKIO_INODE (1ULL << 63)
+
+/*
+ * What tells a disk from all others since boot: its number and its name are
+ * given to the next one. Without the kernel's own number this is the inode of
+ * the disk's folder in sysfs, which is missing once the folder is removed.
+ */
+static __always_inline __u64 diskio_identity(bool typed, struct gendisk *disk)
 {
-	return FIELD(typed, disk, major) << 20 | FIELD(typed, disk, first_minor);
+	struct gendisk___diskseq *numbered = (void *)disk;
+	struct gendisk___hd_struct *oldest = (void *)disk;
+	struct gendisk___part0 *old = (void *)disk;
+	struct block_device___device *part;
+	struct kernfs_node *folder;
+
+	if (bpf_core_field_exists(numbered->diskseq))
+		return FIELD(typed, numbered, diskseq);
+	if (bpf_core_field_exists(oldest->part0.__dev)) {
+		folder = FIELD(typed, oldest, part0.__dev.kobj.sd);
+	} else {
+		part = FIELD(typed, old, part0);
+		folder = FIELD(typed, part, bd_device.kobj.sd);
+	}
+	return DISKIO_INODE | FIELD(typed, folder, id);
 }
 
 static __always_inline struct gendisk *diskio_request_disk(bool typed, struct request *rq)
@@ -71,6 +122,25 @@ static __always_inline bool diskio_has_requests(bool typed, struct gendisk *disk
 enum rqf_flags {
 	__RQF_IO_STAT,
 };
+
+/* How an I/O ended. */
+enum diskio_end {
+	DISKIO_DONE,
+	DISKIO_FAILED,
+	DISKIO_REFUSED, /* would have had to wait, and is for the submitter to try again */
+};
+
+#define DISKIO_STS_AGAIN 12
+#define DISKIO_EAGAIN 11
+
+/* The status of a bio or a request, a blk_status_t; of a request it was an errno before 5.16. */
+static __always_inline enum diskio_end diskio_end_of(int status)
+{
+	if (!status)
+		return DISKIO_DONE;
+	return status == DISKIO_STS_AGAIN || status == -DISKIO_EAGAIN ? DISKIO_REFUSED
+								      : DISKIO_FAILED;
+}
 
 /* Is start_time_ns this request's? Without the flag it may be an earlier one's. */
 static __always_inline bool diskio_has_start(bool typed, struct request *rq)

@@ -23,6 +23,7 @@ struct diskio_row {
 	struct hist latency;
 	__u64 bytes;
 	__u64 errors;
+	__u64 retries;
 	__u64 untimed;
 };
 
@@ -90,7 +91,7 @@ static __always_inline void *diskio_row(void *map, struct diskio_key *key, const
 	if (row)
 		return row;
 	__sync_fetch_and_add(full, 1);
-	key->device = 0;
+	key->disk = 0;
 	return bpf_map_lookup_elem(map, key);
 }
 
@@ -100,15 +101,21 @@ static __always_inline void diskio_observe(struct hist *h, __u64 start, __u64 no
 	hist_observe_atomic(h, now > start ? now - start : 0);
 }
 
-static __always_inline void diskio_add(struct diskio_row *row, __u32 bytes, bool error)
+static __always_inline void diskio_add(struct diskio_row *row, __u32 bytes, enum diskio_end end)
 {
 	__sync_fetch_and_add(&row->bytes, bytes);
-	if (error)
+	if (end == DISKIO_FAILED)
 		__sync_fetch_and_add(&row->errors, 1);
 }
 
+/* A refused I/O took no time and moved nothing: its next try is the I/O. */
+static __always_inline void diskio_refuse(struct diskio_row *row)
+{
+	__sync_fetch_and_add(&row->retries, 1);
+}
+
 /* Ends a bio if it is in the table, and says whether it was. */
-static __always_inline bool diskio_end(struct bio *bio, bool error)
+static __always_inline bool diskio_end(struct bio *bio, enum diskio_end end)
 {
 	struct diskio_bio *found = diskio_bio_find(bio);
 	struct diskio_bio was;
@@ -121,8 +128,12 @@ static __always_inline bool diskio_end(struct bio *bio, bool error)
 	row = diskio_row(&diskio_rows, &was.key, &diskio_zero_row, &losses.map_full);
 	if (!row)
 		return true;
+	if (end == DISKIO_REFUSED) {
+		diskio_refuse(row);
+		return true;
+	}
 	diskio_observe(&row->latency, was.start, bpf_ktime_get_ns());
-	diskio_add(row, was.bytes, error);
+	diskio_add(row, was.bytes, end);
 	return true;
 }
 
@@ -130,9 +141,9 @@ static __always_inline bool diskio_end(struct bio *bio, bool error)
  * The verifier checks a global function once, not at every turn of a loop
  * that calls it. Its arguments must be numbers.
  */
-__noinline int diskio_end_number(__u64 bio, bool error)
+__noinline int diskio_end_number(__u64 bio, enum diskio_end end)
 {
-	return diskio_end((struct bio *)bio, error);
+	return diskio_end((struct bio *)bio, end);
 }
 
 /*
@@ -143,7 +154,7 @@ __noinline int diskio_end_number(__u64 bio, bool error)
  */
 #define DISKIO_MAX_BIOS 256
 
-__noinline int diskio_end_handed_on(__u64 first, __u32 bytes, bool error)
+__noinline int diskio_end_handed_on(__u64 first, __u32 bytes, enum diskio_end end)
 {
 	struct bio *bio = (struct bio *)first;
 
@@ -156,7 +167,7 @@ __noinline int diskio_end_handed_on(__u64 first, __u32 bytes, bool error)
 		if (size > bytes) /* a part of it, the rest is to follow */
 			return 0;
 		bytes -= size;
-		diskio_end_number((__u64)bio, error);
+		diskio_end_number((__u64)bio, end);
 		bio = FIELD(false, bio, bi_next);
 	}
 	if (bio)
@@ -176,7 +187,7 @@ static __always_inline bool diskio_request_key(bool typed, struct request *rq, _
 	key->operation = diskio_operation(FIELD(typed, rq, cmd_flags), bytes);
 	if (key->operation == DISKIO_NONE)
 		return false;
-	key->device = diskio_device(typed, diskio_request_disk(typed, rq));
+	key->disk = diskio_identity(typed, diskio_request_disk(typed, rq));
 	return true;
 }
 
@@ -187,7 +198,7 @@ static __always_inline bool diskio_is_part(bool typed, struct request *rq, __u32
 }
 
 static __always_inline void diskio_count_request(bool typed, struct request *rq, __u32 bytes,
-						 bool error)
+						 enum diskio_end end)
 {
 	struct diskio_key key = {};
 	struct diskio_row *row;
@@ -198,7 +209,11 @@ static __always_inline void diskio_count_request(bool typed, struct request *rq,
 	row = diskio_row(&diskio_rows, &key, &diskio_zero_row, &losses.map_full);
 	if (!row)
 		return;
-	diskio_add(row, bytes, error);
+	if (end == DISKIO_REFUSED) {
+		diskio_refuse(row);
+		return;
+	}
+	diskio_add(row, bytes, end);
 	if (diskio_is_part(typed, rq, bytes))
 		return;
 	if (diskio_has_start(typed, rq) || key.operation == DISKIO_FLUSH)
@@ -211,16 +226,17 @@ static __always_inline void diskio_count_request(bool typed, struct request *rq,
 		__sync_fetch_and_add(&row->untimed, 1);
 }
 
-static __always_inline void diskio_end_bios(bool typed, struct request *rq, __u32 bytes, bool error)
+static __always_inline void diskio_end_bios(bool typed, struct request *rq, __u32 bytes,
+					    enum diskio_end end)
 {
 	struct bio *bio = FIELD(typed, rq, bio);
 
 	if (!bio)
 		return;
 	if (FIELD(typed, bio, bi_next))
-		diskio_end_handed_on((__u64)FIELD(false, rq, bio), bytes, error);
+		diskio_end_handed_on((__u64)FIELD(false, rq, bio), bytes, end);
 	else if (FIELD(typed, bio, bi_iter.bi_size) <= bytes) /* the usual case, in short */
-		diskio_end(bio, error);
+		diskio_end(bio, end);
 }
 
 /*
@@ -228,32 +244,36 @@ static __always_inline void diskio_end_bios(bool typed, struct request *rq, __u3
  * end of each way through the rest: every one costs it a search through all
  * types by name.
  */
-static __always_inline int diskio_complete(bool typed, struct request *rq, __u32 bytes, bool error)
+static __always_inline int diskio_complete(bool typed, struct request *rq, __u32 bytes, int status)
 {
+	enum diskio_end end = diskio_end_of(status);
+
 	if (diskio_bios_used)
-		diskio_end_bios(typed, rq, bytes, error);
-	diskio_count_request(typed, rq, bytes, error);
+		diskio_end_bios(typed, rq, bytes, end);
+	diskio_count_request(typed, rq, bytes, end);
 	return 0;
 }
 
 SEC("tp_btf/block_rq_complete")
-int BPF_PROG(diskio_complete_typed, struct request *rq, int error, unsigned int bytes)
+int BPF_PROG(diskio_complete_typed, struct request *rq, int status, unsigned int bytes)
 {
-	return diskio_complete(true, rq, bytes, error);
+	return diskio_complete(true, rq, bytes, status);
 }
 
 SEC("raw_tp/block_rq_complete")
-int BPF_PROG(diskio_complete_raw, struct request *rq, int error, unsigned int bytes)
+int BPF_PROG(diskio_complete_raw, struct request *rq, int status, unsigned int bytes)
 {
-	return diskio_complete(false, rq, bytes, error);
+	return diskio_complete(false, rq, bytes, status);
 }
 
-static __always_inline int diskio_serve(bool typed, struct request *rq, __u32 bytes)
+static __always_inline int diskio_serve(bool typed, struct request *rq, __u32 bytes, int status)
 {
 	struct diskio_key key = {};
 	struct hist *row;
 	__u64 issued;
 
+	if (diskio_end_of(status) == DISKIO_REFUSED)
+		return 0;
 	if (diskio_is_part(typed, rq, bytes) || !diskio_request_key(typed, rq, bytes, &key))
 		return 0;
 	issued = FIELD(typed, rq, io_start_time_ns);
@@ -266,15 +286,25 @@ static __always_inline int diskio_serve(bool typed, struct request *rq, __u32 by
 }
 
 SEC("tp_btf/block_rq_complete")
-int BPF_PROG(diskio_serve_typed, struct request *rq, int error, unsigned int bytes)
+int BPF_PROG(diskio_serve_typed, struct request *rq, int status, unsigned int bytes)
 {
-	return diskio_serve(true, rq, bytes);
+	return diskio_serve(true, rq, bytes, status);
 }
 
 SEC("raw_tp/block_rq_complete")
-int BPF_PROG(diskio_serve_raw, struct request *rq, int error, unsigned int bytes)
+int BPF_PROG(diskio_serve_raw, struct request *rq, int status, unsigned int bytes)
 {
-	return diskio_serve(false, rq, bytes);
+	return diskio_serve(false, rq, bytes, status);
+}
+
+static __always_inline void diskio_bio_describe(bool typed, struct bio *bio, struct gendisk *disk,
+						struct diskio_bio *it)
+{
+	it->bytes = FIELD(typed, bio, bi_iter.bi_size);
+	it->key.operation = diskio_operation(FIELD(typed, bio, bi_opf), it->bytes);
+	if (it->key.operation == DISKIO_NONE) /* an empty write */
+		it->key.operation = DISKIO_FLUSH;
+	it->key.disk = diskio_identity(typed, disk);
 }
 
 static __always_inline int diskio_bio_queue(bool typed, struct bio *bio)
@@ -288,24 +318,44 @@ static __always_inline int diskio_bio_queue(bool typed, struct bio *bio)
 			diskio_bio_remove(bio);
 		return 0;
 	}
-	new.bytes = FIELD(typed, bio, bi_iter.bi_size);
-	new.key.operation = diskio_operation(FIELD(typed, bio, bi_opf), new.bytes);
-	if (new.key.operation == DISKIO_NONE) /* an empty write */
-		new.key.operation = DISKIO_FLUSH;
-	new.key.device = diskio_device(typed, disk);
+	diskio_bio_describe(typed, bio, disk, &new);
 	new.start = bpf_ktime_get_ns();
 	if (diskio_bio_add(bio, &new))
 		__sync_fetch_and_add(&losses.bio_table_full, 1);
 	return 0;
 }
 
+/*
+ * A disk with requests refuses a bio before it has one, so that no request tells
+ * of it.
+ */
+static __always_inline void diskio_refused(bool typed, struct bio *bio, struct gendisk *disk)
+{
+	struct diskio_bio it = {};
+	struct diskio_row *row;
+
+	diskio_bio_describe(typed, bio, disk, &it);
+	row = diskio_row(&diskio_rows, &it.key, &diskio_zero_row, &losses.map_full);
+	if (row)
+		diskio_refuse(row);
+}
+
 static __always_inline int diskio_bio_complete(bool typed, struct bio *bio)
 {
+	enum diskio_end end = diskio_end_of(FIELD(typed, bio, bi_status));
+	bool known = diskio_end(bio, end);
+	struct gendisk *disk;
 	void *whole;
 
-	if (diskio_end(bio, FIELD(typed, bio, bi_status)))
+	if (known && end != DISKIO_REFUSED)
 		return 0;
-	if (diskio_has_requests(typed, diskio_bio_disk(typed, bio)))
+	disk = diskio_bio_disk(typed, bio);
+	if (diskio_has_requests(typed, disk)) {
+		if (end == DISKIO_REFUSED)
+			diskio_refused(typed, bio, disk);
+		return 0;
+	}
+	if (known)
 		return 0;
 	/* A part that was split off ends before the whole, which it knows. */
 	whole = FIELD(typed, bio, bi_private);

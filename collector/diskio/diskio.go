@@ -16,10 +16,11 @@ import (
 // Spec describes the collector.
 func Spec() collector.Spec {
 	labels := []collector.Label{
-		{Name: "device", Field: "device", As: label.BlockDevice},
+		{Name: "device", Field: "disk"},
 		{Name: "operation", Field: "operation"},
 	}
 	overflow := &collector.Overflow{Each: "operation"}
+	owners := &collector.Owners{Field: "disk", As: label.Disks}
 	return collector.Spec{
 		Name: "diskio",
 		Help: "Latency, bytes and errors of every disk I/O, per device and operation",
@@ -38,8 +39,8 @@ func Spec() collector.Spec {
 			Help: "Also serve the device's own part of the latency, without the time in queues.",
 		}},
 		Tables: []collector.Table{
-			{Map: "diskio_rows", Labels: labels, Overflow: overflow, Size: rows},
-			{Map: "diskio_service", Labels: labels, Overflow: overflow, Size: rows},
+			{Map: "diskio_rows", Labels: labels, Overflow: overflow, Owners: owners, Size: rows},
+			{Map: "diskio_service", Labels: labels, Overflow: overflow, Owners: owners, Size: rows},
 		},
 		Metrics: []collector.Metric{
 			{
@@ -59,6 +60,10 @@ func Spec() collector.Spec {
 				Help: "Disk I/O that completed with an error.",
 			},
 			{
+				Name: "ebpf_disk_io_retries_total", Kind: collector.Counter, Map: "diskio_rows", Field: "retries",
+				Help: "Disk I/O that would have had to wait, and that the kernel gave back to be tried again; it is no error and in no histogram.",
+			},
+			{
 				Name: "ebpf_disk_io_untimed_total", Kind: collector.Counter, Map: "diskio_rows", Field: "untimed",
 				Help: "Disk I/O to which the kernel had given no start time; it is in no histogram.",
 			},
@@ -71,9 +76,9 @@ func Spec() collector.Spec {
 
 // rows returns how many a machine with so many disks as this one needs: four
 // operations each, some for disks that are plugged in later, and those for what
-// does not fit. A row has a copy of 2.5 KB on every CPU.
+// does not fit and for disks that are gone. A row has a copy of 2.5 KB on every CPU.
 func rows() (uint32, error) {
-	const operations, spare, reserved = 4, 32, 5
+	const operations, spare, reserved = 4, 32, 5 + 5
 	disks, err := os.ReadDir("/sys/block")
 	if err != nil {
 		return 0, fmt.Errorf("counting disks: %w", err)

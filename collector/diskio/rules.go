@@ -3,21 +3,17 @@
 package diskio
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/kernscope/kernscope/collector"
 )
 
-const (
-	group = "ebpf_disk"
-	// p99 is in seconds.
-	p99 = "instance_device_operation:ebpf_disk_io_latency_seconds:p99_5m"
-)
+const group = "ebpf_disk"
 
+// records are for dashboards of the user's own.
 func records() []collector.Record {
 	return []collector.Record{{
-		Group: group, Name: p99,
+		Group: group, Name: "instance_device_operation:ebpf_disk_io_latency_seconds:p99_5m",
 		Expr: `{{quantile 0.99 "ebpf_disk_io_latency" "5m" "instance" "device" "operation"}}`,
 	}}
 }
@@ -40,7 +36,10 @@ func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
 	}
 	return collector.Alert{
 		Group: group, Name: name, For: lasts, Severity: severity,
-		Expr:        fmt.Sprintf(`%s{operation=~"read|write|flush"} > %v`, p99, limit.Seconds()),
+		Slow: &collector.Slow{
+			Metric: `ebpf_disk_io_latency{operation=~"read|write|flush"}`, Quantile: 0.99, Limit: limit,
+			Window: 5 * time.Minute, By: []string{"instance", "device", "operation"},
+		},
 		Summary:     "Disk {{ $labels.device }} of {{ $labels.instance }} is slow: {{ $labels.operation }}",
 		Description: "One of a hundred I/Os ({{ $labels.operation }}) on {{ $labels.device }} of {{ $labels.instance }} took longer than {{ $value | humanizeDuration }} in the last 5 minutes.",
 		Runbook: "See whether the disk fails (dmesg, smartctl -a) or is busy (iostat -x), and who keeps it busy (pidstat -d); " +

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -196,40 +195,15 @@ func driveMultipath(t *testing.T, e *engine.Engine) {
 	s := onHead.seen(t)
 	s.driven(t, want)
 
-	// Linux 5.10 tells nobody the numbers of the paths, so that we have
-	// nothing but numbers.
-	both := withoutName(s.after).minus(withoutName(s.before))
-	if hasNumber(t, paths[0]) {
-		for _, w := range onPaths {
-			s := w.seen(t)
-			s.requests(t, s.ours["flush"].ios)
-			both = both.plus(s.ours)
-		}
+	both := make(counts)
+	for _, w := range onPaths {
+		s := w.seen(t)
+		s.requests(t, s.ours["flush"].ios)
+		both = both.plus(s.ours)
 	}
 	for _, op := range operations {
 		equal(t, "both paths' number of "+op, both[op].ios, want[op].ios)
 		equal(t, "both paths' bytes of "+op, both[op].bytes, want[op].bytes)
 	}
 	everyDevice(t, e, nil)
-}
-
-// hasNumber says whether the kernel's list of disks has the disk's number.
-func hasNumber(t *testing.T, d disk) bool {
-	for line := range strings.Lines(read(t, "/proc/diskstats")) {
-		if f := strings.Fields(line); f[2] == d.name {
-			return f[0] != "0"
-		}
-	}
-	return false
-}
-
-// withoutName is what the collector has of devices that it knows by number.
-func withoutName(n kerneltest.Numbers) counts {
-	sum := make(counts)
-	for key, sample := range n {
-		if strings.HasPrefix(key, latency+"{") && strings.Contains(sample.Labels[0], ":") {
-			sum = sum.plus(counts{sample.Labels[1]: collected(n, sample.Labels[0])[sample.Labels[1]]})
-		}
-	}
-	return sum
 }

@@ -3,21 +3,17 @@
 package schedlat
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/kernscope/kernscope/collector"
 )
 
-const (
-	group = "ebpf_system"
-	// p99 is in seconds.
-	p99 = "instance:ebpf_sched_runqueue_latency_seconds:p99_5m"
-)
+const group = "ebpf_system"
 
+// records are for dashboards of the user's own.
 func records() []collector.Record {
 	return []collector.Record{{
-		Group: group, Name: p99,
+		Group: group, Name: "instance:ebpf_sched_runqueue_latency_seconds:p99_5m",
 		Expr: `{{quantile 0.99 "ebpf_sched_runqueue_latency" "5m" "instance"}}`,
 	}}
 }
@@ -36,7 +32,10 @@ func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
 	}
 	return collector.Alert{
 		Group: group, Name: name, For: lasts, Severity: severity,
-		Expr:        fmt.Sprintf("%s > %v", p99, limit.Seconds()),
+		Slow: &collector.Slow{
+			Metric: "ebpf_sched_runqueue_latency", Quantile: 0.99, Limit: limit,
+			Window: 5 * time.Minute, By: []string{"instance"},
+		},
 		Summary:     "Tasks on {{ $labels.instance }} wait long for a CPU",
 		Description: "One of a hundred waits for a CPU on {{ $labels.instance }} was longer than {{ $value | humanizeDuration }} in the last 5 minutes.",
 		Runbook: "See who uses the CPUs (top, pidstat) and how many tasks are ready (vmstat, column r); " +

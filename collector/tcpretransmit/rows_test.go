@@ -14,6 +14,7 @@ import (
 const (
 	total         = "ebpf_tcp_retransmits_total"
 	byDestination = "ebpf_tcp_retransmits_by_dest"
+	byKind        = "ebpf_tcp_retransmits_by_kind_total"
 )
 
 // The programs for every kernel of the matrix, and those that kernels without
@@ -70,20 +71,25 @@ func (c *check) exact(want int) kerneltest.Truth[int] {
 }
 
 // rows are the segments sent again since the collector started, by destination.
-// Their sum must be the total.
+// Their sum must be the total, and so must that of the kinds.
 func rows(c *check, n kerneltest.Numbers) map[string]int {
 	rows := make(map[string]int)
-	sum := 0
+	sum, kinds := 0, 0
 	for key, sample := range n {
 		destination, ok := strings.CutPrefix(key, byDestination+"{destination=")
 		if ok {
 			rows[strings.TrimSuffix(destination, "}")] = int(sample.Value)
 			sum += int(sample.Value)
 		}
+		if strings.HasPrefix(key, byKind+"{") {
+			kinds += int(sample.Value)
+		}
 	}
 	// Both are read at about the same time.
 	moved, others := c.elsewhereSince()
-	kerneltest.Check(c, "segments of all destinations", sum, kerneltest.Exactly(int(n.Value(total))).Beside(moved, moved, others))
+	whole := kerneltest.Exactly(int(n.Value(total))).Beside(moved, moved, others)
+	kerneltest.Check(c, "segments of all destinations", sum, whole)
+	kerneltest.Check(c, "segments of all kinds", kinds, whole)
 	return rows
 }
 
@@ -149,4 +155,11 @@ func (c *check) record(n kerneltest.Numbers, workload, destination, source strin
 	c.Helper()
 	kerneltest.Accuracy(c, kerneltest.Row{Metric: byDestination, Workload: workload, Source: source},
 		int(n.Value(byDestination, "destination="+destination)), c.exact(want))
+}
+
+// kind compares one kind, for docs/ACCURACY.md.
+func (c *check) kind(n kerneltest.Numbers, kind, workload, source string, want int) {
+	c.Helper()
+	kerneltest.Accuracy(c, kerneltest.Row{Metric: byKind, Workload: kind + ": " + workload, Source: source},
+		int(n.Value(byKind, "kind="+kind)), c.exact(want))
 }

@@ -17,6 +17,21 @@
 
 #define TCPRETRANSMIT_AF_INET6 10
 
+/*
+ * How far the peer has come. Each kind has rows of its own: whoever sends SYNs
+ * in the name of others, or asks addresses that do not answer, fills no row of
+ * a peer that has answered.
+ */
+enum tcpretransmit_kind {
+	TCPRETRANSMIT_ESTABLISHED, /* its answer has shown that it has the address */
+	TCPRETRANSMIT_SYN, /* this machine has asked it */
+	TCPRETRANSMIT_SYN_ACK, /* somebody has asked in its name */
+};
+
+/* Of include/net/tcp_states.h, which never change: TCP_INFO shows them to users. */
+#define TCPRETRANSMIT_TCP_SYN_SENT 2
+#define TCPRETRANSMIT_TCP_SYN_RECV 3
+
 /* An address, or the addresses that share its first bits. */
 struct tcpretransmit_destination {
 	__be32 address[4]; /* IPv4 is ::ffff:a.b.c.d */
@@ -36,20 +51,31 @@ struct {
 	__type(value, __u64);
 } tcpretransmit_total SEC(".maps");
 
-/* Both have their memory from the start: whole networks fail at a time. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 2048);
-	__type(key, struct tcpretransmit_destination);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 3);
+	__type(key, enum tcpretransmit_kind);
 	__type(value, __u64);
-} tcpretransmit_addresses SEC(".maps");
+} tcpretransmit_kinds SEC(".maps");
 
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1024);
-	__type(key, struct tcpretransmit_destination);
-	__type(value, __u64);
-} tcpretransmit_prefixes SEC(".maps");
+/* The rows of a kind. They have their memory from the start: whole networks fail at a time. */
+#define TCPRETRANSMIT_ROWS(kind, addresses, prefixes)                                              \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(max_entries, addresses);                                                    \
+		__type(key, struct tcpretransmit_destination);                                     \
+		__type(value, __u64);                                                              \
+	} tcpretransmit_##kind##_addresses SEC(".maps");                                           \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__uint(max_entries, prefixes);                                                     \
+		__type(key, struct tcpretransmit_destination);                                     \
+		__type(value, __u64);                                                              \
+	} tcpretransmit_##kind##_prefixes SEC(".maps")
+
+TCPRETRANSMIT_ROWS(established, 1024, 512);
+TCPRETRANSMIT_ROWS(syn, 512, 256);
+TCPRETRANSMIT_ROWS(syn_ack, 512, 256);
 
 const __u64 tcpretransmit_zero = 0;
 
@@ -89,39 +115,71 @@ static __always_inline void tcpretransmit_widen(struct tcpretransmit_destination
 	d->bits = 56;
 }
 
-/* The row that still has room: the address's, its prefix's, or the last. */
-static __always_inline __u64 *tcpretransmit_row(struct tcpretransmit_destination *d, __u64 segments)
+/* The row of a kind that still has room: the address's, its prefix's, or the last. */
+#define TCPRETRANSMIT_ROW(kind, d, segments)                                                       \
+	tcpretransmit_row(&tcpretransmit_##kind##_addresses, &tcpretransmit_##kind##_prefixes, d,  \
+			  segments)
+static __always_inline __u64 *tcpretransmit_row(void *addresses, void *prefixes,
+						struct tcpretransmit_destination *d, __u64 segments)
 {
 	struct tcpretransmit_destination other = {};
-	__u64 *row = row_of(&tcpretransmit_addresses, d, &tcpretransmit_zero);
+	__u64 *row = row_of(addresses, d, &tcpretransmit_zero);
 
 	if (row)
 		return row;
 	tcpretransmit_widen(d);
-	row = row_of(&tcpretransmit_prefixes, d, &tcpretransmit_zero);
+	row = row_of(prefixes, d, &tcpretransmit_zero);
 	if (row) {
 		__sync_fetch_and_add(&losses.addresses_full, segments);
 		return row;
 	}
 	__sync_fetch_and_add(&losses.prefixes_full, segments);
-	return bpf_map_lookup_elem(&tcpretransmit_prefixes, &other);
+	return bpf_map_lookup_elem(prefixes, &other);
 }
 
-/* A retransmit from a system call may be interrupted by one from a timer. */
-static __always_inline int tcpretransmit_count(bool typed, struct sock_common *sk, __u64 segments)
+static __always_inline void tcpretransmit_add(__u64 *row, __u64 segments)
+{
+	/* A retransmit from a system call may be interrupted by one from a timer. */
+	if (row)
+		__sync_fetch_and_add(row, segments);
+}
+
+static __always_inline int tcpretransmit_count(bool typed, struct sock_common *sk,
+					       enum tcpretransmit_kind kind, __u64 segments)
 {
 	struct tcpretransmit_destination peer = {};
+	__u64 *row = NULL;
 	__u32 zero = 0;
-	__u64 *row;
 
-	row = bpf_map_lookup_elem(&tcpretransmit_total, &zero);
-	if (row)
-		__sync_fetch_and_add(row, segments);
+	tcpretransmit_add(bpf_map_lookup_elem(&tcpretransmit_total, &zero), segments);
+	tcpretransmit_add(bpf_map_lookup_elem(&tcpretransmit_kinds, &kind), segments);
 	tcpretransmit_peer(typed, sk, &peer);
-	row = tcpretransmit_row(&peer, segments);
-	if (row)
-		__sync_fetch_and_add(row, segments);
+	switch (kind) {
+	case TCPRETRANSMIT_ESTABLISHED:
+		row = TCPRETRANSMIT_ROW(established, &peer, segments);
+		break;
+	case TCPRETRANSMIT_SYN:
+		row = TCPRETRANSMIT_ROW(syn, &peer, segments);
+		break;
+	case TCPRETRANSMIT_SYN_ACK:
+		row = TCPRETRANSMIT_ROW(syn_ack, &peer, segments);
+		break;
+	}
+	tcpretransmit_add(row, segments);
 	return 0;
+}
+
+/* A socket in SYN_RECV was asked while it asked itself, and sends its SYN again as a SYN-ACK. */
+static __always_inline enum tcpretransmit_kind tcpretransmit_kind(bool typed,
+								  struct sock_common *sk)
+{
+	switch (FIELD(typed, sk, skc_state)) {
+	case TCPRETRANSMIT_TCP_SYN_SENT:
+		return TCPRETRANSMIT_SYN;
+	case TCPRETRANSMIT_TCP_SYN_RECV:
+		return TCPRETRANSMIT_SYN_ACK;
+	}
+	return TCPRETRANSMIT_ESTABLISHED;
 }
 
 /*
@@ -143,12 +201,13 @@ static __always_inline bool tcpretransmit_failed(__u64 *ctx)
 
 static __always_inline int tcpretransmit_segment(bool typed, __u64 *ctx)
 {
-	struct sock *sk = (void *)ctx[0];
+	struct sock_common *sk = &((struct sock *)ctx[0])->__sk_common;
 	struct tcp_skb_cb *cb = (void *)ctx[1] + bpf_core_field_offset(struct sk_buff, cb);
 
 	if (tcpretransmit_failed(ctx))
 		return 0;
-	return tcpretransmit_count(typed, &sk->__sk_common, FIELD(typed, cb, tcp_gso_segs));
+	return tcpretransmit_count(typed, sk, tcpretransmit_kind(typed, sk),
+				   FIELD(typed, cb, tcp_gso_segs));
 }
 
 SEC("tp_btf/tcp_retransmit_skb")
@@ -163,17 +222,20 @@ int tcpretransmit_segment_raw(__u64 *ctx)
 	return tcpretransmit_segment(false, ctx);
 }
 
-/* The peer is the request's: the listener has none. */
+/*
+ * The peer is the request's: the listener has none. A request of Fast Open comes
+ * here too; until it is answered, its socket sends nothing else again.
+ */
 SEC("tp_btf/tcp_retransmit_synack")
 int BPF_PROG(tcpretransmit_synack_typed, struct sock *listener, struct request_sock *request)
 {
-	return tcpretransmit_count(true, &request->__req_common, 1);
+	return tcpretransmit_count(true, &request->__req_common, TCPRETRANSMIT_SYN_ACK, 1);
 }
 
 SEC("raw_tp/tcp_retransmit_synack")
 int BPF_PROG(tcpretransmit_synack_raw, struct sock *listener, struct request_sock *request)
 {
-	return tcpretransmit_count(false, &request->__req_common, 1);
+	return tcpretransmit_count(false, &request->__req_common, TCPRETRANSMIT_SYN_ACK, 1);
 }
 
 SEC("license")

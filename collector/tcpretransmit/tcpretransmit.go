@@ -11,14 +11,7 @@ import (
 
 // Spec describes the collector.
 func Spec() collector.Spec {
-	destination := []collector.Label{{Name: "destination", As: label.Prefix}}
-	byDestination := collector.Metric{
-		Name: "ebpf_tcp_retransmits_by_dest", Kind: collector.Counter,
-		Help: "TCP segments sent again, by destination: its address, or its network once there are too many.",
-	}
-	addresses, prefixes := byDestination, byDestination
-	addresses.Map, prefixes.Map = "tcpretransmit_addresses", "tcpretransmit_prefixes"
-	return collector.Spec{
+	spec := collector.Spec{
 		Name: "tcp-retransmit",
 		Help: "TCP segments sent again, in total and per destination",
 		Port: 9116,
@@ -28,18 +21,34 @@ func Spec() collector.Spec {
 			{Name: "SYN-ACK retransmit", Ways: collector.By("tcpretransmit_synack_typed", "tcpretransmit_synack_raw")},
 		},
 		Tables: []collector.Table{
-			{Map: "tcpretransmit_addresses", Labels: destination},
-			{Map: "tcpretransmit_prefixes", Labels: destination, Overflow: &collector.Overflow{}},
+			{Map: "tcpretransmit_kinds", Labels: []collector.Label{{Name: "kind"}}},
 		},
 		Metrics: []collector.Metric{
 			{
 				Name: "ebpf_tcp_retransmits_total", Kind: collector.Counter, Map: "tcpretransmit_total",
 				Help: "TCP segments sent again, SYN and SYN-ACK included.",
 			},
-			addresses,
-			prefixes,
+			{
+				Name: "ebpf_tcp_retransmits_by_kind_total", Kind: collector.Counter, Map: "tcpretransmit_kinds",
+				Help: "TCP segments sent again, by what the peer has answered: SYNs to it (syn), SYN-ACKs to whoever asked in its name (syn_ack), the rest (established).",
+			},
 		},
 		Alerts: alerts(),
 		Panels: panels(),
+	} // Each kind has rows of its own. Rows of several tables that have the same
+	// destination are served as one.
+	destination := []collector.Label{{Name: "destination", As: label.Prefix}}
+	for _, kind := range []string{"established", "syn", "syn_ack"} {
+		addresses, prefixes := "tcpretransmit_"+kind+"_addresses", "tcpretransmit_"+kind+"_prefixes"
+		spec.Tables = append(spec.Tables,
+			collector.Table{Map: addresses, Labels: destination},
+			collector.Table{Map: prefixes, Labels: destination, Overflow: &collector.Overflow{}})
+		for _, rows := range []string{addresses, prefixes} {
+			spec.Metrics = append(spec.Metrics, collector.Metric{
+				Name: "ebpf_tcp_retransmits_by_dest", Kind: collector.Counter, Map: rows,
+				Help: "TCP segments sent again, by destination: its address, or its network once there are too many.",
+			})
+		}
 	}
+	return spec
 }

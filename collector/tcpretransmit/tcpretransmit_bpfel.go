@@ -16,15 +16,20 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	tcpretransmitMapTcpretransmitAddresses     = "tcpretransmit_addresses"
-	tcpretransmitMapTcpretransmitPrefixes      = "tcpretransmit_prefixes"
-	tcpretransmitMapTcpretransmitTotal         = "tcpretransmit_total"
-	tcpretransmitProgTcpretransmitSegmentRaw   = "tcpretransmit_segment_raw"
-	tcpretransmitProgTcpretransmitSegmentTyped = "tcpretransmit_segment_typed"
-	tcpretransmitProgTcpretransmitSynackRaw    = "tcpretransmit_synack_raw"
-	tcpretransmitProgTcpretransmitSynackTyped  = "tcpretransmit_synack_typed"
-	tcpretransmitVarLosses                     = "losses"
-	tcpretransmitVarTcpretransmitZero          = "tcpretransmit_zero"
+	tcpretransmitMapTcpretransmitEstablishedAddresses = "tcpretransmit_established_addresses"
+	tcpretransmitMapTcpretransmitEstablishedPrefixes  = "tcpretransmit_established_prefixes"
+	tcpretransmitMapTcpretransmitKinds                = "tcpretransmit_kinds"
+	tcpretransmitMapTcpretransmitSynAckAddresses      = "tcpretransmit_syn_ack_addresses"
+	tcpretransmitMapTcpretransmitSynAckPrefixes       = "tcpretransmit_syn_ack_prefixes"
+	tcpretransmitMapTcpretransmitSynAddresses         = "tcpretransmit_syn_addresses"
+	tcpretransmitMapTcpretransmitSynPrefixes          = "tcpretransmit_syn_prefixes"
+	tcpretransmitMapTcpretransmitTotal                = "tcpretransmit_total"
+	tcpretransmitProgTcpretransmitSegmentRaw          = "tcpretransmit_segment_raw"
+	tcpretransmitProgTcpretransmitSegmentTyped        = "tcpretransmit_segment_typed"
+	tcpretransmitProgTcpretransmitSynackRaw           = "tcpretransmit_synack_raw"
+	tcpretransmitProgTcpretransmitSynackTyped         = "tcpretransmit_synack_typed"
+	tcpretransmitVarLosses                            = "losses"
+	tcpretransmitVarTcpretransmitZero                 = "tcpretransmit_zero"
 )
 
 // loadTcpretransmit returns the embedded CollectionSpec for tcpretransmit.
@@ -79,9 +84,14 @@ type tcpretransmitProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tcpretransmitMapSpecs struct {
-	TcpretransmitAddresses *ebpf.MapSpec `ebpf:"tcpretransmit_addresses"`
-	TcpretransmitPrefixes  *ebpf.MapSpec `ebpf:"tcpretransmit_prefixes"`
-	TcpretransmitTotal     *ebpf.MapSpec `ebpf:"tcpretransmit_total"`
+	TcpretransmitEstablishedAddresses *ebpf.MapSpec `ebpf:"tcpretransmit_established_addresses"`
+	TcpretransmitEstablishedPrefixes  *ebpf.MapSpec `ebpf:"tcpretransmit_established_prefixes"`
+	TcpretransmitKinds                *ebpf.MapSpec `ebpf:"tcpretransmit_kinds"`
+	TcpretransmitSynAckAddresses      *ebpf.MapSpec `ebpf:"tcpretransmit_syn_ack_addresses"`
+	TcpretransmitSynAckPrefixes       *ebpf.MapSpec `ebpf:"tcpretransmit_syn_ack_prefixes"`
+	TcpretransmitSynAddresses         *ebpf.MapSpec `ebpf:"tcpretransmit_syn_addresses"`
+	TcpretransmitSynPrefixes          *ebpf.MapSpec `ebpf:"tcpretransmit_syn_prefixes"`
+	TcpretransmitTotal                *ebpf.MapSpec `ebpf:"tcpretransmit_total"`
 }
 
 // tcpretransmitVariableSpecs contains global variables before they are loaded into the kernel.
@@ -112,15 +122,25 @@ func (o *tcpretransmitObjects) Close() error {
 //
 // It can be passed to loadTcpretransmitObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tcpretransmitMaps struct {
-	TcpretransmitAddresses *ebpf.Map `ebpf:"tcpretransmit_addresses"`
-	TcpretransmitPrefixes  *ebpf.Map `ebpf:"tcpretransmit_prefixes"`
-	TcpretransmitTotal     *ebpf.Map `ebpf:"tcpretransmit_total"`
+	TcpretransmitEstablishedAddresses *ebpf.Map `ebpf:"tcpretransmit_established_addresses"`
+	TcpretransmitEstablishedPrefixes  *ebpf.Map `ebpf:"tcpretransmit_established_prefixes"`
+	TcpretransmitKinds                *ebpf.Map `ebpf:"tcpretransmit_kinds"`
+	TcpretransmitSynAckAddresses      *ebpf.Map `ebpf:"tcpretransmit_syn_ack_addresses"`
+	TcpretransmitSynAckPrefixes       *ebpf.Map `ebpf:"tcpretransmit_syn_ack_prefixes"`
+	TcpretransmitSynAddresses         *ebpf.Map `ebpf:"tcpretransmit_syn_addresses"`
+	TcpretransmitSynPrefixes          *ebpf.Map `ebpf:"tcpretransmit_syn_prefixes"`
+	TcpretransmitTotal                *ebpf.Map `ebpf:"tcpretransmit_total"`
 }
 
 func (m *tcpretransmitMaps) Close() error {
 	return _TcpretransmitClose(
-		m.TcpretransmitAddresses,
-		m.TcpretransmitPrefixes,
+		m.TcpretransmitEstablishedAddresses,
+		m.TcpretransmitEstablishedPrefixes,
+		m.TcpretransmitKinds,
+		m.TcpretransmitSynAckAddresses,
+		m.TcpretransmitSynAckPrefixes,
+		m.TcpretransmitSynAddresses,
+		m.TcpretransmitSynPrefixes,
 		m.TcpretransmitTotal,
 	)
 }

@@ -53,6 +53,7 @@ func TestBlackhole(t *testing.T) {
 			c.agree(after, want, n.retransmitted())
 			if v == variants[0] {
 				c.recordTotal(after, "SYNs to peers who do not answer", n.retransmitted())
+				c.kind(after, "syn", "SYNs to peers who do not answer", "connections that timed out", len(connections))
 				c.record(after, "SYNs to an IPv4 peer, by sockets of IPv4 and IPv6", "10.1.2.4", "connections that timed out", want["10.1.2.4"])
 			}
 		})

@@ -134,6 +134,7 @@ func TestLossyTransfer(t *testing.T) {
 			after := kerneltest.Read(c, e)
 			c.agree(after, want, n.retransmitted())
 			if v == variants[0] {
+				c.kind(after, "established", "16 MiB to a receiver who loses 5 %, over IPv4 and over IPv6", "the sender's TCP_INFO", sum)
 				c.recordTotal(after, "16 MiB to a receiver who loses 5 %, over IPv4 and over IPv6", n.retransmitted())
 				for destination, segments := range want {
 					c.record(after, "16 MiB to a receiver who loses 5 %: "+destination, destination, "the sender's TCP_INFO", segments)

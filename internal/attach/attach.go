@@ -92,24 +92,6 @@ type Problem struct {
 	Denied bool
 }
 
-// Refusal returns the reason as an error of permission; nil if the problem is
-// another.
-func (p *Problem) Refusal() error {
-	if p == nil || !p.Denied {
-		return nil
-	}
-	return refusal(p.Reason)
-}
-
-// refusal is the reason of a problem of permission.
-type refusal string
-
-// Error returns the reason.
-func (r refusal) Error() string { return string(r) }
-
-// Is reports whether the error is EPERM.
-func (r refusal) Is(target error) bool { return target == unix.EPERM }
-
 // Rejection is a way that was not taken.
 type Rejection struct {
 	// Program is "" for a source.
@@ -166,10 +148,9 @@ func Explain(doing string, err error) *Problem {
 	case errors.As(err, &panicked):
 		p.Remedy = "report this with the stack, which --log.level=debug logs"
 		p.Detail = string(panicked.stack)
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+	case isRefused(err):
 		p.Denied = true
-		p.Remedy = "run as root, or grant CAP_BPF and CAP_PERFMON; if it was attached and a CPU has come on since, keep what is dropped: " +
-			"--keep-capabilities=cap_perfmon, and cap_sys_admin as well where kernel.perf_event_paranoid is above 2"
+		p.Remedy = permitting(err)
 	case errors.Is(err, unix.ENOMEM):
 		p.Remedy = "the kernel refused the memory: see kernscope_map_bytes for what collectors take"
 	}

@@ -44,6 +44,12 @@ func kinds() []kind {
 	tracing := func(_ *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 		return link.AttachTracing(link.TracingOptions{Program: prog})
 	}
+	kprobe := func(attach func(string, *ebpf.Program, *link.KprobeOptions) (link.Link, error)) func(*ebpf.ProgramSpec, *ebpf.Program) (attachment, error) {
+		return func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
+			l, err := attach(spec.AttachTo, prog, nil)
+			return l, attaching(err, kernel.PermitPerf)
+		}
+	}
 	return []kind{
 		{[]string{"tp_btf"}, (*kernel.Machine).TypedTracepoint, nil, tracing, pinned},
 		{[]string{"fentry", "fexit"}, (*kernel.Machine).Trampoline, (*kernel.Machine).Ftrace, tracing, pinned},
@@ -60,13 +66,9 @@ func kinds() []kind {
 				return adoptEveryCPU(spec, prog, path)
 			}},
 		{[]string{"kprobe"}, (*kernel.Machine).Kprobe, (*kernel.Machine).KprobesRun,
-			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
-				return link.Kprobe(spec.AttachTo, prog, nil)
-			}, pinned},
+			kprobe(link.Kprobe), pinned},
 		{[]string{"kretprobe"}, (*kernel.Machine).Kprobe, (*kernel.Machine).KprobesRun,
-			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
-				return link.Kretprobe(spec.AttachTo, prog, nil)
-			}, pinned},
+			kprobe(link.Kretprobe), pinned},
 		{[]string{"kprobe.multi"}, (*kernel.Machine).KprobeMulti, (*kernel.Machine).Ftrace,
 			func(spec *ebpf.ProgramSpec, prog *ebpf.Program) (attachment, error) {
 				return link.KprobeMulti(prog, link.KprobeMultiOptions{Symbols: []string{spec.AttachTo}})

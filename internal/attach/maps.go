@@ -90,7 +90,7 @@ func (m *Maps) keep(obj *ebpf.CollectionSpec, sized map[string]bool) {
 	for name, old := range m.byName {
 		spec := obj.Maps[name]
 		switch {
-		case spec == nil || strings.HasPrefix(name, ".rodata"):
+		case spec == nil || isConstant(name):
 			m.drop(name)
 		case sized[name] && !roomy(old, spec):
 			m.drop(name)
@@ -141,32 +141,6 @@ func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.C
 	return slices.Collect(maps.Keys(coll.Maps)), nil
 }
 
-// areOf fails unless a program that was adopted fills these maps, and no others
-// of their names.
-func (m *Maps) areOf(prog *ebpf.Program, spec *ebpf.ProgramSpec) error {
-	info, err := prog.Info()
-	if err != nil {
-		return fmt.Errorf("looking at a program: %w", err)
-	}
-	filled, _ := info.MapIDs()
-	names := make(map[string]bool)
-	uses(spec, names)
-	for name := range names {
-		var id ebpf.MapID
-		if one := m.byName[name]; one != nil {
-			about, err := one.Info()
-			if err != nil {
-				return fmt.Errorf("looking at map %s: %w", name, err)
-			}
-			id, _ = about.ID()
-		}
-		if !slices.Contains(filled, id) {
-			return fmt.Errorf("map %s is not the one that program %s fills", name, spec.Name)
-		}
-	}
-	return nil
-}
-
 // live prepares the named variables, which are not constant, to be set while
 // programs run.
 func (m *Maps) live(obj *ebpf.CollectionSpec, names []string) error {
@@ -214,3 +188,7 @@ func (m *Maps) set(name string, value collector.Value) error {
 // isSection reports whether a map holds variables: their sections' names start
 // with a dot.
 func isSection(name string) bool { return strings.HasPrefix(name, ".") }
+
+// isConstant reports whether a map holds constants, which are frozen before
+// programs are loaded.
+func isConstant(name string) bool { return strings.HasPrefix(name, ".rodata") }

@@ -27,12 +27,9 @@ func (c *Config) parse() (*ebpf.CollectionSpec, error) {
 		}
 		return obj, nil
 	}
-	obj, err := c.Spec.Load()
-	if err == nil && obj == nil {
-		err = errors.New("there is none")
-	}
+	obj, err := c.load()
 	if err != nil {
-		return nil, fmt.Errorf("parsing the object: %w", err)
+		return nil, err
 	}
 	if err := c.check(obj); err != nil {
 		return nil, fmt.Errorf("the collector is mistaken: %w", err)
@@ -67,6 +64,37 @@ func (c *Config) parse() (*ebpf.CollectionSpec, error) {
 		}
 	}
 	return obj, nil
+}
+
+// load returns the collector's object as it was compiled.
+func (c *Config) load() (*ebpf.CollectionSpec, error) {
+	obj, err := c.Spec.Load()
+	if err == nil && obj == nil {
+		err = errors.New("there is none")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("parsing the object: %w", err)
+	}
+	return obj, nil
+}
+
+// CheckOption returns an error unless the option's variables can hold the value.
+func (c *Config) CheckOption(name string, value collector.Value) error {
+	if c.Spec.Load == nil {
+		return nil
+	}
+	obj, err := c.load()
+	if err != nil {
+		return err
+	}
+	for _, v := range c.Spec.Variables {
+		if in := obj.Variables[v.Name]; in != nil && v.Option == name {
+			if _, err := raw(value, int(in.Size())); err != nil {
+				return fmt.Errorf("setting variable %s: %w", v.Name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // set sets a variable of the object.

@@ -51,7 +51,7 @@ func attachEveryCPU(spec *ebpf.ProgramSpec, prog *ebpf.Program) (*everyCPU, erro
 	}
 	if err := a.follow(); err != nil {
 		a.Close()
-		return nil, err
+		return nil, attaching(err, kernel.PermitPerf)
 	}
 	return a, nil
 }
@@ -78,14 +78,35 @@ func adoptEveryCPU(spec *ebpf.ProgramSpec, prog *ebpf.Program, path string) (*ev
 			a.Close()
 			return nil, fmt.Errorf("pin %s: %w", e.Name(), err)
 		}
-		l, err := link.LoadPinnedLink(a.pin(p), nil)
+		l, err := loadEvent(a.pin(p), prog)
 		if err != nil {
 			a.Close()
-			return nil, err
+			return nil, fmt.Errorf("pin %s: %w", e.Name(), err)
 		}
 		a.events[p] = l
 	}
 	return a, nil
+}
+
+// loadEvent returns the link that is pinned, which must be the program's.
+func loadEvent(path string, prog *ebpf.Program) (link.Link, error) {
+	id, err := programID(prog)
+	if err != nil {
+		return nil, err
+	}
+	l, err := link.LoadPinnedLink(path, nil)
+	if err != nil {
+		return nil, err
+	}
+	info, err := l.Info()
+	if err == nil && (uint32(info.Program) != id || info.Type != link.PerfEventType) {
+		err = errors.New("it is not the program's event of perf")
+	}
+	if err != nil {
+		l.Close()
+		return nil, err
+	}
+	return l, nil
 }
 
 // follow attaches to CPUs that have come on and leaves those that are off.

@@ -22,8 +22,12 @@ import (
 //	                   program-PROGRAM
 //	                   link-PROGRAM             or, for events of perf,
 //	                   link-PROGRAM-CPU-PERIOD  one for each CPU
+//	                   objects/ID-PIN/          the kernel's id of each of these
 //	                   module-LOAD/
 //	                   complete/
+//
+// What is pinned under a name but has another id than is listed is not adopted:
+// somebody put it there. Events of perf are not listed.
 //
 // LOAD numbers the load of the module that the programs are attached to; where
 // another is loaded by now, the maps are adopted alone. The last is made when

@@ -42,8 +42,8 @@ type Plan struct {
 type choice struct {
 	hook   collector.Hook
 	state  HookState
-	way    int // the one taken, or len(hook.Ways)
-	remedy string
+	way    int              // the one taken, or len(hook.Ways)
+	remedy string           // of the first way that has one; one that was denied comes before the others
 	reader collector.Reader // of the source that is taken
 	waits  bool             // for a source that is not here
 	broken bool             // a source is here and cannot be opened
@@ -58,7 +58,7 @@ func NewPlan(ctx context.Context, cfg Config) (*Plan, *Problem) {
 	if cfg.Spec.Load != nil {
 		for _, f := range []kernel.Finding{cfg.Machine.Access(), cfg.Machine.Types()} {
 			if f.Answer == kernel.No {
-				return nil, &Problem{Reason: f.Reason, Remedy: f.Remedy, Unsupported: true}
+				return nil, &Problem{Reason: f.Reason, Remedy: f.Remedy, Unsupported: !f.Denied, Denied: f.Denied}
 			}
 		}
 	}
@@ -133,8 +133,10 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 			c.take(w, p.obj)
 			return nil
 		}
+		if finding.Denied && !c.denied {
+			c.remedy, c.denied = "", true
+		}
 		c.reject(Rejection{Program: program, Attach: w.at(p.obj), Reason: finding.Reason}, finding.Remedy)
-		c.denied = c.denied || finding.Denied
 	}
 	c.state.Programs, c.state.Attach, c.state.Without = nil, "", ""
 	if c.hook.Optional {
@@ -194,12 +196,24 @@ func (p *Plan) open(ctx context.Context, c *choice, s *collector.Source) kernel.
 	}
 	reader, err := openSource(ctx, s, p.cfg.Privileged)
 	if err != nil {
-		absent, denied := errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission)
+		absent := errors.Is(err, fs.ErrNotExist)
 		c.waits, c.broken = c.waits || absent, c.broken || !absent
-		return kernel.Finding{Answer: kernel.No, Reason: oneLine(err), Denied: denied}
+		f := kernel.Finding{Answer: kernel.No, Reason: oneLine(err), Denied: isRefused(err)}
+		if f.Denied {
+			f.Remedy = permitting(Reading(err, heldFor(p.cfg.Spec)...))
+		}
+		return f
 	}
 	c.reader = reader
 	return kernel.Finding{Answer: kernel.Yes}
+}
+
+// heldFor returns the capabilities that the collector's sources take.
+func heldFor(spec collector.Spec) (names []string) {
+	for _, n := range spec.Needs {
+		names = append(names, n.Capabilities...)
+	}
+	return names
 }
 
 // Object returns the object that will be loaded, which describes its maps.

@@ -238,7 +238,7 @@ func (s *Set) Follow() error {
 	var errs error
 	for _, a := range s.links {
 		if events, ok := a.(*everyCPU); ok {
-			errs = errors.Join(errs, events.follow())
+			errs = errors.Join(errs, Reading(events.follow(), kernel.PerfCapability()))
 		}
 	}
 	return errs

@@ -111,7 +111,7 @@ func (e *Engine) Close() {
 	closed := make(chan struct{}, len(e.units))
 	for _, u := range e.units {
 		go func() {
-			u.close()
+			u.guard("closing", u.close)
 			closed <- struct{}{}
 		}()
 	}
@@ -199,6 +199,18 @@ func (e *Engine) Pin() error {
 		}
 	}
 	return nil
+}
+
+// Unpin takes back what [Engine.Pin] did, for a start that fails: nothing stays
+// in the kernel that an earlier process did not leave there.
+func (e *Engine) Unpin() error {
+	var errs []error
+	for _, u := range e.units {
+		if err := u.unpin(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", u.spec.Name, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Start starts a collector that was stopped. Like [Engine.Stop] and [Engine.Set]

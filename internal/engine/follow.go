@@ -70,10 +70,9 @@ func (u *unit) followModule(ctx context.Context) {
 		seen := u.seen
 		u.mu.Unlock()
 		now, err := u.env.Machine.NextModule(ctx, seen)
-		if err != nil {
+		if err != nil || !u.guard("following the module", func() { u.moved(ctx, now) }) {
 			return
 		}
-		u.moved(ctx, now)
 	}
 }
 
@@ -113,7 +112,9 @@ func (u *unit) followFile(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		if !u.retry(ctx) {
+		waits := true
+		u.guard("starting", func() { waits = u.retry(ctx) })
+		if !waits {
 			return
 		}
 	}

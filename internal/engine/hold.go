@@ -16,13 +16,17 @@ func (u *unit) privileged(f func() error) error {
 
 // privilegedRead runs f with the capabilities that every read takes.
 func (u *unit) privilegedRead(f func() error) error {
-	var names []string
-	for _, n := range u.spec.Needs {
+	return u.env.raise(held(u.spec), f)
+}
+
+// held returns the capabilities that every read takes.
+func held(spec collector.Spec) (names []string) {
+	for _, n := range spec.Needs {
 		if n.Held {
 			names = append(names, n.Capabilities...)
 		}
 	}
-	return u.env.raise(names, f)
+	return names
 }
 
 // raise runs f with the capabilities in effect.

@@ -34,11 +34,11 @@ var seven = map[string][]metric.Sample{"from_source_total": {{Value: 7}}}
 // other. Each costs its own metrics only, is logged once as it begins and once
 // as it ends, and is read again.
 func TestReadingFails(t *testing.T) {
-	for name, bad := range map[string]collector.ReadFunc{
-		"panic":         func(context.Context) (map[string][]metric.Sample, error) { panic("at the source") },
-		"not permitted": func(context.Context) (map[string][]metric.Sample, error) { return nil, unix.EPERM },
+	for status, bad := range map[engine.Status]collector.ReadFunc{
+		engine.Failed: func(context.Context) (map[string][]metric.Sample, error) { panic("at the source") },
+		engine.Denied: func(context.Context) (map[string][]metric.Sample, error) { return nil, unix.EPERM },
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(string(status), func(t *testing.T) {
 			var fails atomic.Bool
 			cfg := config(t, withSource(func(ctx context.Context) (map[string][]metric.Sample, error) {
 				if fails.Load() {
@@ -66,7 +66,7 @@ func TestReadingFails(t *testing.T) {
 			}
 			check(engine.Running, 7)
 			fails.Store(true)
-			check(engine.Failed, 0)
+			check(status, 0)
 			fails.Store(false)
 			check(engine.Running, 7)
 			for _, line := range []string{"Reading fails", "Reading works again"} {

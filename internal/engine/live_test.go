@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/engine/enginetest"
@@ -33,6 +35,58 @@ func TestLiveOptionOfACollectorThatIsStopped(t *testing.T) {
 	}
 	call(11, 0)
 	expect(t, e, "set while it was stopped", 101, 11)
+}
+
+// small is the test's collector with a live option whose variable has 32 bits.
+func small() collector.Spec {
+	spec := enginetest.Spec()
+	load := spec.Load
+	spec.Load = func() (*ebpf.CollectionSpec, error) {
+		obj, err := load()
+		if err == nil {
+			v := obj.Variables["enginetest_least"]
+			v.Value = v.Value[:4]
+		}
+		return obj, err
+	}
+	return spec
+}
+
+// TestLiveValueThatDoesNotFit sets a live option to what its variable cannot hold,
+// while the collector runs and while it is stopped. The value before stays: the
+// collector is attached with it anew.
+func TestLiveValueThatDoesNotFit(t *testing.T) {
+	e := counting(t, config(t, small()))
+	refuse := func() {
+		t.Helper()
+		err := e.Set(t.Context(), "enginetest", "least", 5*time.Second)
+		if err == nil || !strings.Contains(err.Error(), "setting least of enginetest") || !strings.Contains(err.Error(), "does not fit") {
+			t.Errorf("error %v", err)
+		}
+	}
+	if err := e.Set(t.Context(), "enginetest", "least", time.Second); err != nil {
+		t.Fatal(err)
+	}
+	refuse()
+	call(101, 2*time.Second)
+	call(11, 0)
+	expect(t, e, "after a mistake", 101, 11)
+	if err := e.Set(t.Context(), "enginetest", "process", os.Getpid()); err != nil {
+		t.Fatal(err)
+	}
+	call(13, 2*time.Second)
+	call(17, 0)
+	expect(t, e, "attached anew", 101+13, 11+17)
+	if err := e.Stop(t.Context(), "enginetest"); err != nil {
+		t.Fatal(err)
+	}
+	refuse()
+	if err := e.Start(t.Context(), "enginetest"); err != nil {
+		t.Fatal(err)
+	}
+	call(19, 2*time.Second)
+	call(23, 0)
+	expect(t, e, "started again", 101+13+19, 11+17+23)
 }
 
 // TestLiveOptionOfWhatIsPinned leaves a collector with another value than the
@@ -81,6 +135,29 @@ func TestLiveOptionWithoutPrograms(t *testing.T) {
 	}
 	if err := e.Set(t.Context(), "enginetest", "least", time.Second); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRefusedOptionIsPutBack switches on what cannot be attached here. Nothing tries
+// that again when the collector is attached anew.
+func TestRefusedOptionIsPutBack(t *testing.T) {
+	spec := enginetest.WithExits(false, "enginetest_unattachable")
+	spec.Options = append(spec.Options, collector.Option{Name: "exits", Help: "Exits, too."})
+	spec.Hooks[1].When = "exits"
+	spec.Metrics[2].When = "exits"
+	cfg := config(t, spec)
+	log := logged(&cfg)
+	e := counting(t, cfg)
+	if err := e.Set(t.Context(), "enginetest", "exits", true); err == nil {
+		t.Error("no error of an option that does not work")
+	}
+	if err := e.Set(t.Context(), "enginetest", "process", os.Getpid()); err != nil {
+		t.Error(err)
+	}
+	call(101, 0)
+	expect(t, e, "without the option", 101, 0)
+	if n := log.count("Option does not work here"); n != 1 || len(e.States()[0].Absent) != 0 {
+		t.Errorf("the option was tried %d times, state %+v", n, e.States()[0])
 	}
 }
 

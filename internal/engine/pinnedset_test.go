@@ -45,40 +45,6 @@ func calls() collector.Spec {
 	}
 }
 
-// TestForeignMapIsNotAdopted puts another map in the place of the one that a
-// pinned collector's program fills: of the same shape, or of another.
-func TestForeignMapIsNotAdopted(t *testing.T) {
-	for _, foreign := range []ebpf.MapSpec{
-		{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1},
-		{Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1},
-		{Type: ebpf.Hash, KeySize: 4, ValueSize: 8, MaxEntries: 1},
-	} {
-		dir := filepath.Join(kerneltest.BPFFS(t), "kernscope")
-		leave(t, pinned(t, dir, calls()), func(*engine.Engine) {})
-		found, err := filepath.Glob(filepath.Join(dir, "calls", "*", "map-links"))
-		if err != nil || len(found) != 1 {
-			t.Fatalf("pins %v, error %v", found, err)
-		}
-		if err := os.Remove(found[0]); err != nil {
-			t.Fatal(err)
-		}
-		other, err := ebpf.NewMap(&foreign)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer other.Close()
-		if err := other.Pin(found[0]); err != nil {
-			t.Fatal(err)
-		}
-		leave(t, pinned(t, dir, calls()), func(e *engine.Engine) {
-			unix.RawSyscall(unix.SYS_NFSSERVCTL, 0, 0, 0)
-			if got := made(t, e); got != 1 || len(adopted(e)) != 0 {
-				t.Errorf("%v: counted %d calls of 1, adopted %v", other, got, adopted(e))
-			}
-		})
-	}
-}
-
 // TestPinnedCollectorIsAttachedAnew sets an option of a pinned collector while
 // what it counts goes on: counts stay, and nothing is counted by both the old
 // program and the new. When it is stopped nothing is counted, and nothing is

@@ -100,12 +100,18 @@ func (u *unit) watch(ctx context.Context, s *session, r *ratio) {
 			return
 		case <-ticker.C:
 		}
-		u.mu.Lock()
-		if u.session == s {
-			r.end(u.look())
-		}
-		u.mu.Unlock()
+		u.guard("ending a window", func() { u.endWindow(s, r) })
 	}
+}
+
+// endWindow ends the window of a ratio, if the session still goes on.
+func (u *unit) endWindow(s *session, r *ratio) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.session != s {
+		return
+	}
+	r.end(u.look())
 }
 
 // endWindows ends the windows of all ratios.

@@ -27,10 +27,16 @@ type reading struct {
 
 // read yields the collector's families and those about it. Every map and
 // source is read once.
-func (u *unit) read() *reading {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	out, _ := u.look()
+func (u *unit) read() (out *reading) {
+	well := u.guard("reading", func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		out, _ = u.look()
+	})
+	if !well {
+		out = new(reading)
+		out.self.addState(u.status.get())
+	}
 	return out
 }
 
@@ -106,5 +112,5 @@ func (u *unit) permitted() error {
 	if u.session == nil {
 		return nil
 	}
-	return u.session.permitted()
+	return attach.Safely(u.session.permitted)
 }

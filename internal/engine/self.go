@@ -59,7 +59,7 @@ func (s *selfMetrics) addState(state State) {
 	s.put(metric.Gauge, "kernscope_collector_success",
 		"Whether the collector is attached and was read without error.", success, "collector", state.Collector)
 	s.put(metric.Gauge, "kernscope_collector_info",
-		"How the collector fares: running, waiting (for its module or file), unsupported (the machine lacks what it needs), failed or stopped, and why.",
+		"How the collector fares: running, waiting (for its module or file), unsupported (the machine lacks what it needs), denied (the kernel does not permit it to this process), failed or stopped, and why.",
 		1, "collector", state.Collector, "status", string(state.Status), "reason", state.Reason)
 }
 

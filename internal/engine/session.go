@@ -111,7 +111,7 @@ func (b *builder) add(m collector.Metric) error {
 	if err != nil {
 		return err
 	}
-	c, err := newColumn(m, t, u.env.Buckets)
+	c, err := newColumn(m, t, u.env.Buckets.Around(u.spec.Limits(m.Name)...))
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (s *session) read(ctx context.Context, created time.Time, out *reading) err
 	for name, t := range s.tables {
 		read, failed := t.Read()
 		if failed != nil {
-			err = errors.Join(err, fmt.Errorf("map %s: %w", name, failed))
+			err = errors.Join(err, fmt.Errorf("map %s: %w", name, attach.Reading(failed, "CAP_BPF")))
 		}
 		if read.Rows == nil {
 			continue
@@ -175,7 +175,7 @@ func (s *session) read(ctx context.Context, created time.Time, out *reading) err
 	}
 	var failed error
 	if out.losses, failed = s.losses.read(); failed != nil {
-		err = errors.Join(err, failed)
+		err = errors.Join(err, attach.Reading(failed, "CAP_BPF"))
 	}
 	at := make(map[string]int)
 	several := make(map[int]bool) // families whose samples may have equal labels

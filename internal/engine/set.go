@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/attach"
 )
 
 // set sets an option.
@@ -25,18 +26,20 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 		return err
 	}
 	defer u.mu.Unlock()
+	// Before anything is detached, and where nothing is attached that would tell.
+	err := attach.Safely(func() error {
+		return (&attach.Config{Spec: u.spec}).CheckOption(name, value)
+	})
+	if err == nil && u.session != nil && option.Live {
+		err = attach.Safely(func() error { return u.session.set.SetOption(name, value) })
+	}
+	if err != nil {
+		return fmt.Errorf("setting %s of %s to %v: %w", name, u.spec.Name, value, err)
+	}
 	before := u.values[name]
 	u.values[name] = value
-	back := func() { u.values[name] = before }
-	switch {
-	case u.session == nil:
+	if u.session == nil || option.Live {
 		return nil
-	case option.Live:
-		err := u.session.set.SetOption(name, value)
-		if err != nil {
-			back()
-		}
-		return err
 	}
 	u.end()
 	defer u.env.shed()
@@ -46,12 +49,12 @@ func (u *unit) set(ctx context.Context, name string, value collector.Value) erro
 		refused = u.session.off[name]
 	}
 	if refused != "" {
-		back()
+		u.values[name] = before
 		u.end()
 		state = u.begin(ctx)
 	}
 	u.settle(state)
-	err := u.renewPins()
+	err = u.renewPins()
 	if refused != "" {
 		err = errors.Join(fmt.Errorf("setting %s of %s to %v: %s", name, u.spec.Name, value, refused), err)
 	}

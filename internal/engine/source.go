@@ -21,10 +21,11 @@ const sourceDeadline = time.Second
 // source is a source of the kernel's own counts that is in use.
 type source struct {
 	opened   attach.Opened
-	raised   func(f func() error) error // runs f with the capabilities that a read takes
-	buckets  *metric.Buckets            // of histograms
+	takes    []string                   // capabilities that a read takes
+	raised   func(f func() error) error // runs f with these
 	families []metric.Family            // of the source's metrics, without samples
 	divisors []float64                  // of values, by family
+	buckets  []*metric.Buckets          // of histograms, by family
 	answer   chan answer                // of the call under way; nil if there is none
 	begun    time.Time
 }
@@ -44,7 +45,7 @@ type answer struct {
 // newSource returns the source with the families of the metrics that it serves.
 func newSource(opened attach.Opened, u *unit) (*source, error) {
 	metrics, buckets := u.spec.Metrics, u.env.Buckets
-	src := &source{opened: opened, raised: u.privilegedRead, buckets: buckets}
+	src := &source{opened: opened, takes: held(u.spec), raised: u.privilegedRead}
 	for _, name := range opened.Source.Metrics {
 		at := slices.IndexFunc(metrics, func(m collector.Metric) bool { return m.Name == name })
 		if at < 0 {
@@ -59,6 +60,7 @@ func newSource(opened attach.Opened, u *unit) (*source, error) {
 		}
 		src.families = append(src.families, family)
 		src.divisors = append(src.divisors, divisor(metrics[at], buckets))
+		src.buckets = append(src.buckets, buckets.Around(u.spec.Limits(name)...))
 	}
 	return src, nil
 }
@@ -84,7 +86,7 @@ func (s *source) read(ctx context.Context) ([]metric.Family, error) {
 		if errors.Is(a.err, fs.ErrNotExist) {
 			return nil, goneError{err}
 		}
-		return nil, err
+		return nil, attach.Reading(err, s.takes...)
 	}
 	families := slices.Clone(s.families)
 	for i, name := range s.opened.Source.Metrics {
@@ -100,7 +102,7 @@ func (s *source) inUnit(samples []metric.Sample, family int) []metric.Sample {
 	for i := range samples {
 		samples[i].Value /= s.divisors[family]
 		if hist := samples[i].Hist; hist != nil {
-			samples[i].Hist = &metric.Hist{Slots: hist.Slots, Sum: hist.Sum, Buckets: s.buckets}
+			samples[i].Hist = &metric.Hist{Slots: hist.Slots, Sum: hist.Sum, Buckets: s.buckets[family]}
 		}
 	}
 	return samples

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
@@ -25,11 +26,12 @@ func TestSource(t *testing.T) {
 	read := collector.ReadFunc(func(context.Context) (map[string][]metric.Sample, error) {
 		return map[string][]metric.Sample{
 			"faults": {{Labels: []string{"dma"}, Value: 7}},
-			"lat":    {{Hist: &metric.Hist{Sum: 9}}},
+			"lat":    {{Hist: &metric.Hist{Slots: make([]uint64, metric.HistSlots), Sum: 9}}},
 		}, fail
 	})
+	slow := &collector.Slow{Metric: `lat{zone="dma"}`, Limit: 50 * time.Millisecond}
 	u := &unit{
-		spec: collector.Spec{Metrics: metrics},
+		spec: collector.Spec{Metrics: metrics, Alerts: []collector.Alert{{Slow: slow}}},
 		env:  &environment{Config: Config{Buckets: metric.NewBuckets(metric.Seconds)}},
 	}
 	s, err := newSource(attach.Opened{Source: spec, Reader: read}, u)
@@ -42,6 +44,19 @@ func TestSource(t *testing.T) {
 	}
 	if f := families[0]; f.Name != "lat_seconds" || f.Type != metric.Histogram || f.Samples[0].Hist.Sum != 9 {
 		t.Errorf("histogram is %+v", f)
+	}
+	served, err := metric.Families(families[:1]).Gather()
+	if err != nil || len(served) != 1 {
+		t.Fatal(served, err)
+	}
+	fine := 0
+	for _, b := range served[0].GetMetric()[0].GetHistogram().GetBucket() {
+		if le := b.GetUpperBound(); le > 0.048 && le < 0.053 {
+			fine++
+		}
+	}
+	if fine != 2 {
+		t.Errorf("%d bounds next to the limit of an alert, want both: %v", fine, served)
 	}
 	f := families[1]
 	if f.Name != "faults" || f.Help != "Faults." || f.Labels[0] != "zone" || f.Samples[0].Value != 7 || !f.Created.IsZero() {

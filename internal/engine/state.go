@@ -22,6 +22,9 @@ const (
 	Waiting Status = "waiting"
 	// Unsupported means this machine lacks something the collector needs.
 	Unsupported Status = "unsupported"
+	// Denied means that the kernel could, and does not permit it to this
+	// process: it lacks a capability, or a filter or a switch forbids it.
+	Denied Status = "denied"
 	// Failed means the kernel refused what it should support, or reading
 	// the collector's maps or sources failed.
 	Failed Status = "failed"
@@ -93,6 +96,15 @@ func (s *status) settle(state State) {
 	}
 }
 
+// fail notes that a collector failed beside its readings.
+func (s *status) fail(problem *attach.Problem) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Status, s.state.Reason, s.state.Remedy = Failed, problem.Reason, problem.Remedy
+	s.logger.Error("Collector fails", "reason", problem.Reason, "remedy", problem.Remedy)
+	s.logDetail(problem.Detail)
+}
+
 // read notes how a reading of a running collector ended: nil is well. Only the
 // first of several failures is logged, and the reading that works again. A
 // collector that waits or is stopped stays so: what did not end in time is not
@@ -101,17 +113,17 @@ func (s *status) read(problem *attach.Problem) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := s.state.Status
-	if before != Running && before != Failed {
+	if before != Running && before != Failed && before != Denied {
 		return
 	}
 	if problem == nil {
 		s.state.Status, s.state.Reason, s.state.Remedy = Running, "", ""
-		if before == Failed {
+		if before != Running {
 			s.logger.Info("Reading works again")
 		}
 		return
 	}
-	s.state.Status, s.state.Reason, s.state.Remedy = Failed, problem.Reason, problem.Remedy
+	s.state.Status, s.state.Reason, s.state.Remedy = stateOf(problem).Status, problem.Reason, problem.Remedy
 	if before == Running {
 		s.logger.Warn("Reading fails", "reason", problem.Reason, "remedy", problem.Remedy)
 		s.logDetail(problem.Detail)
@@ -134,6 +146,8 @@ func stateOf(p *attach.Problem) State {
 		s.Status = Waiting
 	case p.Unsupported:
 		s.Status = Unsupported
+	case p.Denied:
+		s.Status = Denied
 	}
 	return s
 }

@@ -118,6 +118,7 @@ func TestSetOption(t *testing.T) {
 		t.Fatal(err)
 	}
 	set("least", time.Duration(0), "")
+	set("process", 1<<40, "does not fit")
 	if err := e.Start(t.Context(), "enginetest"); err != nil {
 		t.Fatal(err)
 	}

@@ -94,6 +94,19 @@ func (u *unit) close() {
 	u.share.Close()
 }
 
+// guard runs f for the collector, on a goroutine that nobody else protects. If f
+// panics, that is the collector's failure. guard returns whether f did not.
+func (u *unit) guard(doing string, f func()) bool {
+	err := attach.Safely(func() error {
+		f()
+		return nil
+	})
+	if err != nil {
+		u.status.fail(attach.Explain(doing, err))
+	}
+	return err == nil
+}
+
 // end ends the session, if there is one.
 func (u *unit) end() {
 	if u.session != nil {
@@ -120,9 +133,11 @@ func (u *unit) renewPins() error {
 		set = u.session.set
 	}
 	var removed string
-	err := u.privileged(func() (err error) {
-		removed, err = u.share.Pin(set)
-		return err
+	err := u.privileged(func() error {
+		return attach.Safely(func() (err error) {
+			removed, err = u.share.Pin(set)
+			return err
+		})
 	})
 	if removed != "" {
 		u.status.logger.Info("Removed what was pinned", "reason", removed)
@@ -132,4 +147,14 @@ func (u *unit) renewPins() error {
 		return nil
 	}
 	return err
+}
+
+// unpin takes back what this process pinned.
+func (u *unit) unpin() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.session == nil {
+		return nil
+	}
+	return u.share.Unpin(u.session.set)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/rlimit"
 	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
 // Access says whether this process may load BPF programs and create maps. It
@@ -47,41 +49,55 @@ func refusal(doing string, err error) Finding {
 	case errors.Is(err, unix.ENOSYS):
 		return no("the kernel has no bpf(2), or a seccomp filter hides it",
 			"run a kernel with CONFIG_BPF_SYSCALL=y, outside of a container whose seccomp profile refuses bpf(2)")
-	case !errors.Is(err, unix.EPERM):
+	case !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EACCES):
 		return no(reason, "")
 	}
-	if missing := missingCapabilities(); len(missing) > 0 {
+	if missing := lacking(bpfCapabilities()...); len(missing) > 0 {
 		return no(fmt.Sprintf("%s: not permitted: the process lacks %s", doing, strings.Join(missing, " and ")),
-			"run as root, or grant CAP_BPF and CAP_PERFMON")
+			Grant(missing...)).denied()
 	}
 	if mode := Lockdown(); mode == "confidentiality" {
 		return no(doing+": not permitted: the kernel is locked down (lockdown=confidentiality)",
 			"boot with lockdown=integrity or none")
 	}
 	return no(doing+": not permitted although the capabilities are there: a container's seccomp profile, a security module, or RLIMIT_MEMLOCK",
-		"allow bpf(2) in the container's seccomp profile; before Linux 5.11 also raise RLIMIT_MEMLOCK")
+		"allow bpf(2) in the container's seccomp profile; before Linux 5.11 also raise RLIMIT_MEMLOCK").denied()
 }
 
-// missingCapabilities names what this thread lacks for BPF. CAP_BPF and
-// CAP_PERFMON came with Linux 5.8 (2c78ee898d8f "bpf: Implement CAP_BPF");
-// CAP_SYS_ADMIN includes them.
-func missingCapabilities() []string {
-	if capable(unix.CAP_SYS_ADMIN) {
-		return nil
+// bpfCapabilities returns what loading and attaching programs takes.
+func bpfCapabilities() []string { return []string{"CAP_BPF", "CAP_PERFMON"} }
+
+// Grant returns what helps if the kernel refused something to this thread that
+// takes the capabilities.
+func Grant(capabilities ...string) string {
+	missing := lacking(capabilities...)
+	switch {
+	case len(missing) == 0:
+		return "the process has " + strings.Join(capabilities, " and ") + ": allow it in the container's seccomp profile or in the security module"
+	case os.Geteuid() == 0: // in a container, or without all of root's capabilities
+		return "grant " + strings.Join(missing, " and ")
 	}
+	return "run as root, or grant " + strings.Join(missing, " and ")
+}
+
+// lacking returns those of the capabilities that this thread does not have in
+// effect. CAP_BPF and CAP_PERFMON came with Linux 5.8 (2c78ee898d8f "bpf:
+// Implement CAP_BPF"); CAP_SYS_ADMIN includes them.
+func lacking(names ...string) []string {
 	var missing []string
-	if !capable(unix.CAP_BPF) {
-		missing = append(missing, "CAP_BPF")
-	}
-	if !capable(unix.CAP_PERFMON) {
-		missing = append(missing, "CAP_PERFMON")
+	for _, name := range names {
+		v, err := cap.FromName(strings.ToLower(name))
+		included := slices.Contains(bpfCapabilities(), name) && capable(cap.SYS_ADMIN)
+		if err == nil && !included && !capable(v) {
+			missing = append(missing, name)
+		}
 	}
 	return missing
 }
 
 // capable reports whether this thread has the capability in effect, or that is
 // not known.
-func capable(capability uint) bool {
+func capable(capability cap.Value) bool {
 	// Of the thread: one may raise what others have dropped.
 	status, err := os.ReadFile("/proc/thread-self/status")
 	if err != nil {

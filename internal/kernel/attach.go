@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+	"kernel.org/pub/linux/libs/security/libcap/cap"
 )
 
 // Trampoline says whether programs can be attached to a function of the module,
@@ -59,8 +60,8 @@ func (m *Machine) trampolineInModule(in Module) Finding {
 	if err != nil {
 		return unknown(err)
 	}
-	if !capable(unix.CAP_SYS_ADMIN) {
-		return no("attaching programs to functions of modules by fentry takes CAP_SYS_ADMIN", "run as root, or grant CAP_SYS_ADMIN").denied()
+	if !capable(cap.SYS_ADMIN) {
+		return no("attaching programs to functions of modules by fentry takes CAP_SYS_ADMIN", Grant("CAP_SYS_ADMIN")).denied()
 	}
 	return yes()
 }
@@ -163,15 +164,14 @@ func refusedAttach(how string, err error) Finding {
 	switch level := paranoid(); {
 	case how == "kprobe" && errors.Is(err, unix.EACCES) && level > 2:
 		return no(fmt.Sprintf("attaching programs by %s: %v: with kernel.perf_event_paranoid=%d, a level that distributions add, it takes CAP_SYS_ADMIN", how, err, level),
-			"sysctl kernel.perf_event_paranoid=2, or run as root, or grant CAP_SYS_ADMIN").denied()
+			PermitPerf()).denied()
 	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		// The library's hint at MEMLOCK would mislead: other programs load.
 		reason := fmt.Sprintf("this kernel does not permit to attach programs to functions (%s)", how)
-		if missing := missingCapabilities(); len(missing) > 0 {
-			return no(fmt.Sprintf("%s: the process lacks %s", reason, strings.Join(missing, " and ")),
-				"run as root, or grant CAP_BPF and CAP_PERFMON").denied()
+		if missing := lacking(bpfCapabilities()...); len(missing) > 0 {
+			reason += ": the process lacks " + strings.Join(missing, " and ")
 		}
-		return no(reason, "").passing()
+		return no(reason, Grant(bpfCapabilities()...)).denied()
 	}
 	for _, passing := range []error{unix.EAGAIN, unix.EBUSY, unix.EINTR, unix.ENOMEM} {
 		if errors.Is(err, passing) {

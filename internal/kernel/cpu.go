@@ -74,24 +74,30 @@ func CPUPeriod(cpu int) (uint64, error) {
 	return stat.Ino, nil
 }
 
-// parseCPUs reads a list as the kernel writes it: "0-2,4".
+// parseCPUs reads a list as the kernel writes it: "0-2,4", ascending. A container
+// may bring its own file, so the list is also checked: no kernel has as many CPUs
+// as 16 bits can number.
 func parseCPUs(list string) ([]int, error) {
 	var cpus []int
+	next := uint64(0) // the first that may follow
 	for part := range strings.SplitSeq(list, ",") {
 		low, high, isRange := strings.Cut(part, "-")
 		if !isRange {
 			high = low
 		}
-		first, err := strconv.Atoi(low)
+		first, err := strconv.ParseUint(low, 10, 16)
 		if err != nil {
 			return nil, err
 		}
-		last, err := strconv.Atoi(high)
+		last, err := strconv.ParseUint(high, 10, 16)
 		if err != nil {
 			return nil, err
 		}
-		for cpu := first; cpu <= last; cpu++ {
-			cpus = append(cpus, cpu)
+		if first < next || last < first {
+			return nil, fmt.Errorf("%q is not ascending", list)
+		}
+		for next = first; next <= last; next++ {
+			cpus = append(cpus, int(next))
 		}
 	}
 	return cpus, nil

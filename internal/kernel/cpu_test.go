@@ -9,13 +9,18 @@ import (
 
 func TestParseCPUs(t *testing.T) {
 	for list, want := range map[string][]int{
-		"0":         {0},
-		"0-3":       {0, 1, 2, 3},
-		"0,2-3,7-7": {0, 2, 3, 7},
-		"1,128-129": {1, 128, 129},
-		"":          nil,
-		"0-":        nil,
-		"0-1,x":     nil,
+		"0":           {0},
+		"0-3":         {0, 1, 2, 3},
+		"0,2-3,7-7":   {0, 2, 3, 7},
+		"1,128-129":   {1, 128, 129},
+		"":            nil,
+		"0-":          nil,
+		"0-1,x":       nil,
+		"2-1":         nil,
+		"1,0":         nil,
+		"0-3,3":       nil,
+		"-1":          nil,
+		"0-999999999": nil,
 	} {
 		got, err := parseCPUs(list)
 		if !slices.Equal(got, want) || (err != nil) != (want == nil) {

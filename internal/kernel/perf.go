@@ -55,13 +55,29 @@ func (m *Machine) PerfEvents() Finding {
 				"run a kernel with CONFIG_PERF_EVENTS=y, outside of a container whose seccomp profile refuses perf_event_open(2)")
 		case errors.Is(err, unix.EACCES) && paranoid() > 2:
 			return no(fmt.Sprintf("perf_event_open: %v: with kernel.perf_event_paranoid=%d, a level that distributions add, it takes CAP_SYS_ADMIN", err, paranoid()),
-				"sysctl kernel.perf_event_paranoid=2, or run as root").passing()
+				PermitPerf()).denied()
 		case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-			return no(fmt.Sprintf("perf_event_open: %v", err),
-				"run as root, or grant CAP_PERFMON; in a container, allow perf_event_open(2) in the seccomp profile").passing()
+			return no(fmt.Sprintf("perf_event_open: %v", err), PermitPerf()).denied()
 		}
 		return Finding{Reason: fmt.Sprintf("perf_event_open: %v", err)}
 	})
+}
+
+// PerfCapability returns what opening events of perf takes.
+func PerfCapability() string {
+	if paranoid() > 2 {
+		return "CAP_SYS_ADMIN"
+	}
+	return "CAP_PERFMON"
+}
+
+// PermitPerf returns what helps if the kernel refused to open an event of perf.
+func PermitPerf() string {
+	remedy := Grant(PerfCapability())
+	if paranoid() > 2 {
+		remedy = "sysctl kernel.perf_event_paranoid=2, or " + remedy
+	}
+	return remedy
 }
 
 // paranoid returns the level of kernel.perf_event_paranoid (Documentation/admin-guide/

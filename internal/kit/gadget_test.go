@@ -50,14 +50,14 @@ func stowaway() collector.Spec {
 }
 
 func gadgetAlerts() []collector.Alert {
-	turns := func(slips float64) []collector.Series {
+	turns := func(slips, all float64) []collector.Series {
 		return []collector.Series{
 			{Name: `ebpf_gadget_slips_total{instance="db1",device="a"}`, PerSecond: slips},
-			{Name: `ebpf_gadget_turns_total{instance="db1",device="a"}`, PerSecond: 100},
+			{Name: `ebpf_gadget_turns_total{instance="db1",device="a"}`, PerSecond: all},
 		}
 	}
 	takes := func(latency time.Duration) []collector.Series {
-		return []collector.Series{{Name: `ebpf_gadget_turn{instance="db1",device="a"}`, Latency: latency}}
+		return []collector.Series{{Name: `ebpf_gadget_turn{instance="db1",device="a"}`, Latency: latency}, {Name: `ebpf_gadget_turn{instance="db1",device="b"}`, Latency: 20 * time.Millisecond}}
 	}
 	age := func(seconds float64) []collector.Series {
 		return []collector.Series{{Name: `ebpf_gadget_load{instance="db1"}`, Value: seconds}}
@@ -65,16 +65,20 @@ func gadgetAlerts() []collector.Alert {
 	return []collector.Alert{
 		{
 			Group: "ebpf_gadget", Name: "GadgetSlips", For: time.Minute, Severity: "critical",
-			Expr:        `instance:ebpf_gadget_slips:ratio_rate5m > 0.1`,
+			Expr: "instance:ebpf_gadget_slips:ratio_rate5m > 0.1\n" +
+				"and sum by (instance) (rate(ebpf_gadget_turns_total[5m])) >= 10",
 			Summary:     "The gadget of {{ $labels.instance }} slips",
 			Description: "{{ $value | humanizePercentage }} of its turns are none.",
 			Runbook:     "Look at it.",
-			Fires:       turns(20), Quiet: turns(5),
+			Fires:       turns(20, 100), Quiet: turns(5, 100), Idle: turns(1, 2),
 			Labels: map[string]string{"instance": "db1"}, Value: 0.2,
 		},
 		{
 			Group: "ebpf_gadget", Name: "GadgetSlow", For: 5 * time.Minute, Severity: "warning",
-			Expr:        `{{quantile 0.99 "ebpf_gadget_turn" "5m" "instance" "device"}} > 0.01`,
+			Slow: &collector.Slow{
+				Metric: `ebpf_gadget_turn{device!="b"}`, Quantile: 0.99, Limit: 10 * time.Millisecond,
+				Window: 5 * time.Minute, By: []string{"instance", "device"},
+			},
 			Summary:     "Device {{ $labels.device }} of {{ $labels.instance }} is slow",
 			Description: "One of a hundred turns took longer than {{ $value | humanizeDuration }}.",
 			Runbook:     "Look at it.",

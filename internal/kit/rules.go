@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/prometheus/common/model"
 
@@ -63,16 +64,16 @@ func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 		to[group] = append(to[group], r)
 		return nil
 	}
-	for _, s := range append(slices.Clone(specs), selfRules()) {
+	for _, s := range append(slices.Clone(specs), selfRules(specs)) {
 		for _, r := range s.Records {
 			if err := add(records, r.Group, r.Name, r.Expr, rule{Record: r.Name}); err != nil {
 				return nil, fmt.Errorf("recording rule %q of %s: %w", r.Name, s.Name, err)
 			}
 		}
 		for _, a := range s.Alerts {
-			err := checkAlert(a)
+			err := checkAlert(a, s.Records)
 			if err == nil {
-				err = add(alerts, a.Group, a.Name, a.Expr, alertRule(a))
+				err = add(alerts, a.Group, a.Name, condition(a, unit), alertRule(a))
 			}
 			if err != nil {
 				return nil, fmt.Errorf("alert %q of %s: %w", a.Name, s.Name, err)
@@ -86,11 +87,39 @@ func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 		file.Groups = append(file.Groups, ruleGroup{Name: name, Rules: append(records[name], alerts[name]...)})
 	}
 	return write("rules --units="+unit.String(), specs, file,
-		"Prometheus reads it by rule_files; the tests beside it are for promtool test rules.")
+		"Prometheus reads it by rule_files; the tests beside it are for promtool test rules.",
+		"A condition on a quantile stands here twice: for native histograms, and for classic ones, within whose buckets",
+		"Prometheus estimates otherwise. On the same observations both say the same.")
 }
 
-func checkAlert(a collector.Alert) error {
+// condition returns what an alert is on, which is yet to be expanded.
+func condition(a collector.Alert, unit metric.Unit) string {
+	if a.Slow != nil {
+		return slow(a.Slow, unit)
+	}
+	return a.Expr
+}
+
+// uses reports whether an expression, or a record that it names, has a piece of text.
+func uses(expr, text string, records []collector.Record) bool {
+	return strings.Contains(expr, text) || slices.ContainsFunc(records, func(r collector.Record) bool {
+		return strings.Contains(expr, r.Name) && strings.Contains(r.Expr, text)
+	})
+}
+
+func checkAlert(a collector.Alert, records []collector.Record) error {
+	if a.Slow != nil {
+		if err := checkSlow(a.Slow); err != nil {
+			return err
+		}
+	}
 	switch {
+	case a.Slow != nil && a.Expr != "":
+		return errors.New("it has two conditions")
+	case uses(a.Expr, "quantile", records):
+		return errors.New("an alert on a quantile is a Slow")
+	case uses(a.Expr, "/ ", records) && len(a.Idle) == 0:
+		return errors.New("an alert on a ratio needs series of an idle host, on which it is quiet")
 	case a.Name == "":
 		return errors.New("it has no name")
 	case a.Severity != "warning" && a.Severity != "critical":

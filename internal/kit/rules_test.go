@@ -23,13 +23,13 @@ import (
 func TestAlertsAreWhatUsersKnow(t *testing.T) {
 	type known struct{ group, name, limit, lasts, severity string }
 	want := []known{
-		{"ebpf_disk", "DiskLatencyP99High", " > 0.05", "5m", "warning"},
-		{"ebpf_disk", "DiskLatencyP99Critical", " > 0.2", "2m", "critical"},
-		{"ebpf_network", "TcpRetransmitRateHigh", " > 10", "5m", "warning"},
-		{"ebpf_system", "SchedulerLatencyHigh", " > 0.01", "5m", "warning"},
-		{"ebpf_system", "SchedulerLatencyCritical", " > 0.05", "2m", "critical"},
-		{"ebpf_system", "PageCacheHitRateLow", "\n< 0.90", "10m", "warning"},
-		{"ebpf_system", "MajorPageFaultsHigh", " > 100", "5m", "warning"},
+		{"ebpf_disk", "DiskLatencyP99High", "> 0.05", "5m", "warning"},
+		{"ebpf_disk", "DiskLatencyP99Critical", "> 0.2", "2m", "critical"},
+		{"ebpf_network", "TcpRetransmitRateHigh", "> 10", "5m", "warning"},
+		{"ebpf_system", "SchedulerLatencyHigh", "> 0.01", "5m", "warning"},
+		{"ebpf_system", "SchedulerLatencyCritical", "> 0.05", "2m", "critical"},
+		{"ebpf_system", "PageCacheHitRateLow", "< 0.90", "10m", "warning"},
+		{"ebpf_system", "MajorPageFaultsHigh", "> 100", "5m", "warning"},
 	}
 	for _, unit := range []metric.Unit{metric.Microseconds, metric.Seconds} {
 		text, err := Rules(builtin.Collectors(), unit)
@@ -49,7 +49,7 @@ func TestAlertsAreWhatUsersKnow(t *testing.T) {
 				}
 				found++
 				k := want[i]
-				if g.Name != k.group || r.For != k.lasts || r.Labels["severity"] != k.severity || !strings.HasSuffix(r.Expr, k.limit) {
+				if g.Name != k.group || r.For != k.lasts || r.Labels["severity"] != k.severity || !strings.Contains(r.Expr+"\n", k.limit+"\n") {
 					t.Errorf("%v: %s of group %s, for %s, severity %s is on %s\nwant %q", unit, r.Alert, g.Name, r.For, r.Labels["severity"], r.Expr, k)
 				}
 			}
@@ -112,6 +112,15 @@ func TestRulesThatCannotBeWritten(t *testing.T) {
 		{`recording rule "a:b:c" of gad-get: it has no expression`, func(s *collector.Spec) {
 			s.Records = []collector.Record{{Group: "g", Name: "a:b:c"}}
 		}, false},
+		{"a ratio needs series of an idle host", func(s *collector.Spec) { s.Alerts[0].Idle = nil }, false},
+		{"two conditions", func(s *collector.Spec) { s.Alerts[1].Expr = "up == 0" }, false},
+		{"a quantile is a Slow", func(s *collector.Spec) {
+			s.Alerts[0].Expr = `{{quantile 0.99 "ebpf_gadget_turn" "5m" "instance"}} > 0.01`
+		}, false},
+		{"needs a histogram, and labels", func(s *collector.Spec) { s.Alerts[1].Slow.By = nil }, false},
+		{"no quantile 1", func(s *collector.Spec) { s.Alerts[1].Slow.Quantile = 1 }, false},
+		{"limit 1h0m0s", func(s *collector.Spec) { s.Alerts[1].Slow.Limit = time.Hour }, false},
+		{"window 1s", func(s *collector.Spec) { s.Alerts[1].Slow.Window = time.Second }, false},
 		{"are both needed", func(s *collector.Spec) { s.Alerts[0].Quiet = nil }, true},
 		{"are both needed", func(s *collector.Spec) { s.Alerts[0].Fires = nil }, true},
 		{"humanizeFurlongs", func(s *collector.Spec) { s.Alerts[0].Summary = "{{ $value | humanizeFurlongs }}" }, true},
@@ -147,22 +156,37 @@ func TestAlertAtOnce(t *testing.T) {
 	}
 }
 
-// TestBound is what the tests of rules stand on: a bucket's bound in both units.
-func TestBound(t *testing.T) {
-	for _, tc := range []struct {
-		latency  time.Duration
-		unit     metric.Unit
-		exponent int
-		seconds  float64
-	}{
-		{62500 * time.Microsecond, metric.Microseconds, 16, 0.065536},
-		{65536 * time.Microsecond, metric.Microseconds, 16, 0.065536},
-		{62500 * time.Microsecond, metric.Seconds, -4, 0.0625},
-		{3 * time.Second, metric.Seconds, 2, 4},
-	} {
-		exponent, seconds := bound(tc.latency, tc.unit)
-		if exponent != tc.exponent || seconds != tc.seconds {
-			t.Errorf("%v in %v: 2^%d, %v s; want 2^%d, %v s", tc.latency, tc.unit, exponent, seconds, tc.exponent, tc.seconds)
+// TestBothFormsAgree holds the numbers in conditions on classic histograms to what
+// they are for: a bucket with bounds next to the limit, of which any part of the
+// observations is below the limit.
+func TestBothFormsAgree(t *testing.T) {
+	for _, unit := range []metric.Unit{metric.Microseconds, metric.Seconds} {
+		for _, limit := range []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond, 3 * time.Second} {
+			buckets := metric.NewBuckets(unit).Around(limit)
+			perSecond := float64(metric.Seconds / unit)
+			var fires [2]int
+			for _, each := range []time.Duration{limit / 3, limit * 19 / 20, limit, limit * 21 / 20, limit * 3} {
+				for n := range uint64(500) {
+					s := series{observed: []observed{{2000 - n, limit / 4}, {n, limit}, {n % 40, each}}}
+					h, err := s.histogram(buckets)
+					if err != nil {
+						t.Fatal(err)
+					}
+					isNative := nativeQuantile(0.99, h)/perSecond > limit.Seconds()
+					isClassic := classicQuantile(0.99, h)/perSecond > straight(limit, unit)
+					if isNative != isClassic {
+						t.Fatalf("%v in %v: of %v, the native form says %v, the classic one %v", limit, unit, s.observed, isNative, isClassic)
+					}
+					if isNative {
+						fires[1]++
+					} else {
+						fires[0]++
+					}
+				}
+			}
+			if fires[0] < 50 || fires[1] < 50 {
+				t.Errorf("%v in %v: %d are quiet and %d fire", limit, unit, fires[0], fires[1])
+			}
 		}
 	}
 }

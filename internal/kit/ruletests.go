@@ -54,12 +54,13 @@ type firing struct {
 
 // RuleTests writes tests of what [Rules] writes of the same specs: each alert
 // fires when it should, not before its time, and not when it should not, when
-// its series end, or when there never were any; all with classic and with
-// native histograms. An alert that brings no series is an error.
+// its series end, when there never were any, or when there is little to do; all with
+// classic and with native histograms of the same observations. An alert that
+// brings no series is an error.
 func RuleTests(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 	file := testFile{RuleFiles: []string{RulesFile}, EvaluationInterval: "1m"}
 	nothing := testGroup{Name: "no data", Interval: "1m", Input: []inputSeries{}}
-	for _, s := range append(slices.Clone(specs), selfRules()) {
+	for _, s := range append(slices.Clone(specs), selfRules(specs)) {
 		for _, a := range s.Alerts {
 			groups, err := alertTests(a, unit)
 			if err != nil {
@@ -73,53 +74,98 @@ func RuleTests(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 	return write("rule-tests --units="+unit.String(), specs, file, "Run by promtool test rules, beside "+RulesFile+".")
 }
 
-func alertTests(a collector.Alert, unit metric.Unit) ([]testGroup, error) {
+// scenario is what a test feeds to Prometheus, and whether the alert then fires.
+type scenario struct {
+	name  string
+	input []series
+	fires bool
+}
+
+// scenarios returns what an alert is tested with.
+func scenarios(a collector.Alert, unit metric.Unit) ([]scenario, error) {
 	if len(a.Fires) == 0 || len(a.Quiet) == 0 {
 		return nil, errors.New("series that make it fire and series that do not are both needed")
 	}
-	value := a.Value
-	forms := []form{{write: classic}}
-	for _, s := range a.Fires {
-		if s.Latency > 0 {
-			forms = []form{{" with a classic histogram", classic}, {" with a native histogram", native}}
-			if value == 0 {
-				_, value = bound(s.Latency, unit)
-			}
-		}
+	all := []scenario{{"fires", given(a.Fires, unit), true}, {"is quiet", given(a.Quiet, unit), false}}
+	if len(a.Idle) > 0 {
+		all = append(all, scenario{"is quiet on an idle host", given(a.Idle, unit), false})
 	}
-	says, err := render(a, value)
+	if a.Slow == nil {
+		return all, nil
+	}
+	more, err := slowScenarios(a.Slow, a.Fires[0].Name, unit)
+	return append(all, more...), err
+}
+
+func alertTests(a collector.Alert, unit metric.Unit) ([]testGroup, error) {
+	all, err := scenarios(a, unit)
 	if err != nil {
 		return nil, err
 	}
-	fires := []firing{{Labels: map[string]string{"severity": a.Severity}, Annotations: says}}
-	maps.Copy(fires[0].Labels, a.Labels)
+	var groups []testGroup
+	for _, s := range all {
+		inForms := []form{{}}
+		if slices.ContainsFunc(s.input, func(s series) bool { return s.observed != nil }) {
+			inForms = forms()
+		}
+		for _, f := range inForms {
+			group, err := s.test(a, f, unit)
+			if err != nil {
+				return nil, err
+			}
+			groups = append(groups, group)
+		}
+	}
+	return groups, nil
+}
 
+// test writes the test of an alert in a scenario, with histograms in one form.
+func (s scenario) test(a collector.Alert, f form, unit metric.Unit) (testGroup, error) {
 	// The data lasts until lasts. Long after, no window of a rate reaches it.
 	const step = time.Minute
 	lasts, gone := a.For+20*step, a.For+90*step
-	at := func(t time.Duration, expect []firing) evaluation {
-		return evaluation{Time: model.Duration(t).String(), Alert: a.Name, Expect: expect}
+	group := testGroup{Name: a.Name + " " + s.name + f.name, Interval: "1m", Input: []inputSeries{}}
+	value := a.Value
+	for i, in := range s.input {
+		if in.observed == nil {
+			group.Input = append(group.Input, inputSeries{
+				Series: in.name,
+				Values: fmt.Sprintf("%s+%sx%d", decimal(in.first), decimal(in.perMinute), lasts/step),
+			})
+			continue
+		}
+		var limits []time.Duration
+		if a.Slow != nil {
+			limits = append(limits, a.Slow.Limit)
+		}
+		h, err := in.histogram(metric.NewBuckets(unit).Around(limits...))
+		if err != nil {
+			return group, err
+		}
+		if i == 0 && a.Slow != nil {
+			value = f.quantile(a.Slow.Quantile, h) * float64(unit) / float64(metric.Seconds)
+		}
+		group.Input = append(group.Input, f.write(suffixed(in.name, "_"+unit.String()), h, int(lasts/step))...)
 	}
-	evaluated := []evaluation{at(lasts-step, fires), at(gone, []firing{})}
+	at := func(t time.Duration, expect []firing) {
+		group.Evaluated = append(group.Evaluated, evaluation{Time: model.Duration(t).String(), Alert: a.Name, Expect: expect})
+	}
+	if !s.fires {
+		at(lasts-step, []firing{})
+		return group, nil
+	}
+	says, err := render(a, value)
+	if err != nil {
+		return group, err
+	}
+	fires := firing{Labels: map[string]string{"severity": a.Severity}, Annotations: says}
+	maps.Copy(fires.Labels, a.Labels)
 	if a.For >= step {
-		evaluated = slices.Insert(evaluated, 0, at(a.For-step, []firing{}))
+		at(a.For-step, []firing{})
 	}
-	var groups []testGroup
-	for _, f := range forms {
-		groups = append(groups,
-			testGroup{
-				Name: a.Name + " fires" + f.name, Interval: "1m",
-				Input:     input(a.Fires, f, unit, lasts),
-				Evaluated: evaluated,
-			},
-			testGroup{
-				Name: a.Name + " is quiet" + f.name, Interval: "1m",
-				Input:     input(a.Quiet, f, unit, lasts),
-				Evaluated: []evaluation{at(lasts-step, []firing{})},
-			},
-		)
-	}
-	return groups, nil
+	at(lasts-step, []firing{fires})
+	at(gone, []firing{})
+	return group, nil
 }
 
 // render returns what the annotations read when an alert fires.

@@ -5,6 +5,7 @@ package label
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,11 +36,16 @@ type cgroupKey struct {
 
 type cgroup struct {
 	directory string // "" if no walk has found it
+	// unit and container are the values of the labels.
 	unit      string
 	container string
+	ids       shortIDs // in these values
 	// unseen says that a walk has not found the cgroup, and could not see the whole hierarchy.
 	unseen bool
 }
+
+// unnamed precedes the number of a cgroup that has no name.
+const unnamed = "id:"
 
 // cgroups is the state between two calls of Look. It knows only the cgroups of the last call.
 type cgroups struct {
@@ -96,6 +102,10 @@ func (c *cgroups) find(missing map[cgroupKey]bool) (gone map[cgroupKey]bool) {
 		}
 		wanted[key.hierarchy][key.id] = true
 	}
+	containers := make(shortIDs)
+	for _, one := range c.known {
+		maps.Copy(containers, one.ids)
+	}
 	gone = make(map[cgroupKey]bool)
 	mounts := cgroupMounts(c.proc)
 	for hierarchy, ids := range wanted {
@@ -103,7 +113,8 @@ func (c *cgroups) find(missing map[cgroupKey]bool) (gone map[cgroupKey]bool) {
 		ok = ok && mount.walk(ids, func(id uint64, directory, path string) {
 			one := c.known[cgroupKey{id, hierarchy}]
 			one.directory = directory
-			one.unit, one.container = cgroupName(path)
+			one.unit, one.container = containers.name(path)
+			one.ids = containers.within(path)
 		})
 		for id := range ids { // the walk has removed those that it found
 			key := cgroupKey{id, hierarchy}
@@ -122,7 +133,7 @@ func (c *cgroups) Label(name, raw string) string {
 		if name == "container" {
 			return ""
 		}
-		return fmt.Sprintf("id:%d", key.id)
+		return fmt.Sprint(unnamed, key.id)
 	}
 	if name == "container" {
 		return one.container

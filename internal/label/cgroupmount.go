@@ -5,10 +5,11 @@ package label
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
-	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 )
 
@@ -68,35 +69,24 @@ func cgroupMounts(proc string) map[uint32]cgroupMount {
 
 // listCgroupMounts returns all mounts of each hierarchy that /proc lists.
 func listCgroupMounts(proc string) map[uint32][]cgroupMount {
-	files, err := procfs.NewFS(proc)
+	hierarchies, err := os.ReadFile(filepath.Join(proc, "self", "cgroup"))
 	if err != nil {
 		return nil
 	}
-	self, err := files.Self()
+	mounted, err := os.ReadFile(filepath.Join(proc, "self", "mountinfo"))
 	if err != nil {
 		return nil
 	}
-	hierarchies, err := self.Cgroups()
-	if err != nil {
-		return nil
-	}
-	mounted, err := files.GetMounts()
-	if err != nil {
-		return nil
-	}
+	mounts := parseMounts(string(mounted))
 	list := make(map[uint32][]cgroupMount)
-	for _, h := range hierarchies {
-		for _, m := range mounted {
-			is := m.FSType == "cgroup2"
-			if h.HierarchyID != 0 {
-				if len(h.Controllers) == 0 {
-					continue // a hierarchy that has neither a controller nor a name
-				}
-				_, is = m.SuperOptions[h.Controllers[0]]
-				is = is && m.FSType == "cgroup"
+	for number, option := range parseHierarchies(string(hierarchies)) {
+		for _, m := range mounts {
+			is := m.kind == "cgroup2"
+			if number != 0 {
+				is = m.kind == "cgroup" && slices.Contains(m.options, option)
 			}
-			if is && inSight(m) {
-				list[uint32(h.HierarchyID)] = append(list[uint32(h.HierarchyID)], cgroupMount{m.MountPoint, m.Root})
+			if is && m.inSight() {
+				list[number] = append(list[number], cgroupMount{m.point, m.root})
 			}
 		}
 	}
@@ -105,10 +95,10 @@ func listCgroupMounts(proc string) map[uint32][]cgroupMount {
 
 // inSight reports whether nothing else is mounted over a mount. If something else were, a walk
 // would see that instead, and every cgroup would look stale.
-func inSight(m *procfs.MountInfo) bool {
+func (m mount) inSight() bool {
 	var at unix.Stat_t
-	if unix.Stat(m.MountPoint, &at) != nil {
+	if unix.Stat(m.point, &at) != nil {
 		return false
 	}
-	return m.MajorMinorVer == fmt.Sprintf("%d:%d", unix.Major(at.Dev), unix.Minor(at.Dev))
+	return m.device == fmt.Sprintf("%d:%d", unix.Major(at.Dev), unix.Minor(at.Dev))
 }

@@ -3,8 +3,10 @@
 package label
 
 import (
+	"cmp"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -24,46 +26,71 @@ var (
 // shortID is the number of digits of a container's id that people use.
 const shortID = 12
 
-// cgroupName returns a name by which people know a cgroup, from its path in its hierarchy: the
-// systemd unit, the pod, or the path without its slices. It also returns the container that the
-// cgroup is in, or "".
-func cgroupName(path string) (name, container string) {
+// shortIDs are the ids of containers that label values show shortened, by what they show.
+type shortIDs map[string]string
+
+// shorten returns what label values show of an id: its first digits, or all of it if another id
+// begins with the same.
+func (s shortIDs) shorten(id string) string {
+	short := id[:shortID]
+	if other, taken := s[short]; taken && other != id {
+		return id
+	}
+	s[short] = id
+	return short
+}
+
+// within returns those that label values of the path show.
+func (s shortIDs) within(path string) shortIDs {
+	found := make(shortIDs)
+	for _, id := range fullID.FindAllString(path, -1) {
+		if short := id[:shortID]; s[short] == id {
+			found[short] = id
+		}
+	}
+	return found
+}
+
+// name returns the label values of a cgroup from its path in its hierarchy. The first is a name by
+// which people know the cgroup: the systemd unit, the pod, or the path. The second is the container
+// that the cgroup is in, or "".
+func (s shortIDs) name(path string) (name, container string) {
 	parts := strings.FieldsFunc(path, func(r rune) bool { return r == '/' })
 	pod, end := "", 0
 	for i, part := range parts {
 		if m := podUID.FindStringSubmatch(part); m != nil {
 			pod = "pod" + strings.ReplaceAll(m[1], "_", "-")
 		}
-		if c := containerName(parts, i); c != "" {
+		if c := s.containerName(parts, i); c != "" {
 			container, end = c, i+1
 		}
 	}
 	inner := parts[end:]
 	switch {
 	case container != "" && anyUnit(inner):
-		name = unitName(inner)
+		name = s.unitName(inner)
 	case pod != "":
 		name = pod
 	case container != "":
-		name = unitName(parts[:end])
+		name = s.unitName(parts[:end])
 	default:
-		name = unitName(parts)
+		name = s.unitName(parts)
 	}
-	if name == Other || name == Gone {
-		name = "/" + name // a real cgroup must not read like an overflow row or a stale owner
+	if slices.Contains(reserved, name) || strings.HasPrefix(name, unnamed) {
+		name = "/" + name // the path must not read like what stands for something else
 	}
-	return valid(name), valid(container)
+	return Name(name), Name(container)
 }
 
 // containerName returns the name of the container whose cgroup is part i of the path, or "" if that
 // part is not a container's cgroup.
-func containerName(parts []string, i int) string {
+func (s shortIDs) containerName(parts []string, i int) string {
 	part := parts[i]
 	if m := byID.FindStringSubmatch(part); m != nil && !strings.Contains(part, "conmon") {
-		return m[1][:shortID]
+		return s.shorten(m[1])
 	}
 	if m := byMachine.FindStringSubmatch(part); m != nil {
-		return unescape(m[1] + m[2] + m[3])
+		return unescape(m[1]+m[2]) + m[3] // LXC does not escape
 	}
 	if i > 0 && (parts[i-1] == "lxc" || parts[i-1] == "lxc.payload") {
 		return part
@@ -71,31 +98,32 @@ func containerName(parts []string, i int) string {
 	return ""
 }
 
-// unitName returns the path up to its last systemd unit, without its slices. If the path has no
-// unit, it returns all of the path without its slices. It leaves out cgroups below the last unit,
-// because the unit manages them itself.
-func unitName(parts []string) string {
-	var kept []string
+// unitName returns the path up to its last systemd unit, without its slices: a unit's name is its
+// own in all slices. It leaves out cgroups below the last unit, because the unit manages them
+// itself. Without a unit, it returns a slice by its name, which contains those around it, and of
+// anything else the whole path.
+func (s shortIDs) unitName(parts []string) string {
 	last := 0
-	for _, part := range parts {
-		if strings.HasSuffix(part, ".slice") {
-			continue
-		}
-		kept = append(kept, fullID.ReplaceAllStringFunc(part, func(id string) string { return id[:shortID] }))
+	var plain []string // neither slices nor below the last unit
+	for i, part := range parts {
 		if systemdUnit.MatchString(part) {
-			last = len(kept)
+			last = i + 1
 		}
 	}
-	if last > 0 {
-		kept = kept[:last]
+	for _, part := range parts[:cmp.Or(last, len(parts))] {
+		if !strings.HasSuffix(part, ".slice") {
+			plain = append(plain, part)
+		}
 	}
 	switch {
-	case len(kept) > 0:
-		return path.Join(kept...)
-	case len(parts) > 0:
-		return parts[len(parts)-1] // processes that are directly in a slice
+	case len(parts) == 0:
+		return "/"
+	case len(plain) == 0:
+		return parts[len(parts)-1]
+	case last > 0:
+		parts = plain
 	}
-	return "/"
+	return fullID.ReplaceAllStringFunc(path.Join(parts...), s.shorten)
 }
 
 // anyUnit reports whether a part of the path is a systemd unit.
@@ -118,6 +146,3 @@ func unescape(name string) string {
 		return string([]byte{byte(b)})
 	})
 }
-
-// valid returns a folder's name, which may be any bytes, as valid UTF-8.
-func valid(name string) string { return strings.ToValidUTF8(name, "\uFFFD") }

@@ -5,7 +5,6 @@ package metric
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"math/big"
 	"slices"
 	"sort"
@@ -20,7 +19,7 @@ const (
 	HistSlots = 1 + 8*histDoublings + 1 + 1
 	// histOverflow is the overflow slot: only the bucket +Inf holds its observations.
 	histOverflow = HistSlots - 1
-	// classicBuckets is the number of finite buckets of a classic histogram.
+	// classicBuckets is how many powers of two bound finite buckets of a classic histogram.
 	classicBuckets = 29
 )
 
@@ -98,8 +97,8 @@ type Buckets struct {
 	// upper bound is unit * 2^(index/8). The other slots have no index.
 	index [HistSlots]int32
 	// classic are the finite buckets of the classic histogram: the powers of two from the last
-	// finite slot, about 4.5 minutes, down to 1 µs.
-	classic [classicBuckets]classicBucket
+	// finite slot, about 4.5 minutes, down to 1 µs, and what [Buckets.Around] adds.
+	classic []classicBucket
 }
 
 // classicBucket is a bucket of the classic histogram. It holds all slots below end, because every
@@ -118,14 +117,18 @@ func NewBuckets(u Unit) *Buckets {
 		l.index[slot] = int32(8*(e-bounds[i].top) + bounds[i].eighth)
 	}
 	highest := int(l.index[histOverflow-1]) / 8
-	for i := range l.classic {
-		exponent := highest - (classicBuckets - 1) + i
-		end := sort.Search(histOverflow, func(slot int) bool {
-			return slot > 0 && int(l.index[slot]) > 8*exponent
-		})
-		l.classic[i] = classicBucket{le: math.Ldexp(1, exponent), end: end}
+	for exponent := highest - classicBuckets + 1; exponent <= highest; exponent++ {
+		l.classic = append(l.classic, l.upTo(8*exponent))
 	}
 	return l
+}
+
+// upTo returns the classic bucket that ends where the native bucket with the index ends.
+func (l *Buckets) upTo(index int) classicBucket {
+	end := sort.Search(histOverflow, func(slot int) bool {
+		return slot > 0 && int(l.index[slot]) > index
+	})
+	return classicBucket{le: power(index), end: end}
 }
 
 // Hist is a histogram of durations.

@@ -3,12 +3,14 @@
 package metric
 
 import (
+	"cmp"
 	"math"
 	"math/big"
 	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 )
 
 var units = []Unit{Microseconds, Seconds}
@@ -152,6 +154,47 @@ func TestClassicBounds(t *testing.T) {
 			// The last slot of the bucket ends at its bound.
 			if got := math.Exp2(float64(l.index[b.end-1]) / 8); got != b.le {
 				t.Errorf("%s: bucket le=%v ends with the slot up to %v", c.unit, b.le, got)
+			}
+		}
+	}
+}
+
+// TestAround holds the added bounds to what they are for: with them, both forms count the same below
+// and above the slot of a limit.
+func TestAround(t *testing.T) {
+	for _, u := range units {
+		plain := NewBuckets(u)
+		limits := []time.Duration{10 * time.Millisecond, 50 * time.Millisecond, 200 * time.Millisecond, 3 * time.Second, 250 * time.Millisecond}
+		l := plain.Around(limits...)
+		if len(plain.classic) != classicBuckets || len(l.classic) > classicBuckets+2*len(limits) || len(l.classic) < classicBuckets+2*4 {
+			t.Errorf("%s: %d bounds, %d around the limits", u, len(plain.classic), len(l.classic))
+		}
+		for _, limit := range limits {
+			slot := l.SlotOf(limit)
+			lower, upper := l.SlotBounds(slot)
+			if float64(limit) <= lower || float64(limit) > upper {
+				t.Errorf("%s: %v is in slot %d, from %v to %v ns", u, limit, slot, lower, upper)
+			}
+			for slot, bound := range map[int]float64{slot - 1: lower, slot: upper} {
+				ends := func(c classicBucket) bool { return c.end == slot+1 }
+				if i := slices.IndexFunc(l.classic, ends); i < 0 || math.Abs(l.classic[i].le*float64(u)/bound-1) > 1e-12 {
+					t.Errorf("%s: no classic bucket ends with slot %d at %v ns", u, slot, bound)
+				}
+			}
+		}
+		if !slices.IsSortedFunc(l.classic, func(a, b classicBucket) int { return cmp.Compare(a.le, b.le) }) {
+			t.Errorf("%s: bounds %v are not ascending", u, l.classic)
+		}
+	}
+}
+
+func TestSlotOf(t *testing.T) {
+	for _, u := range units {
+		l := NewBuckets(u)
+		random := rand.New(rand.NewPCG(5, 6))
+		for range 5000 {
+			if v := random.Uint64() >> (1 + random.UintN(60)); l.SlotOf(time.Duration(v)) != slotOf(u, v) {
+				t.Errorf("%s: %d ns are in slot %d, not %d", u, v, slotOf(u, v), l.SlotOf(time.Duration(v)))
 			}
 		}
 	}

@@ -14,6 +14,9 @@ type Linear struct {
 	Highest int
 }
 
+// maxHighest is the most that Highest can be. Each bucket is a series.
+const maxHighest = 1 << 10
+
 // Count returns the number of observations.
 func (l *Linear) Count() uint64 {
 	var n uint64

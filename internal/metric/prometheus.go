@@ -195,6 +195,9 @@ func (f *Family) check() error {
 		if f.Type == Histogram && s.Linear == nil && (s.Hist == nil || s.Hist.Buckets == nil || len(s.Hist.Slots) != HistSlots) {
 			return fmt.Errorf("the sample %q is not a histogram of %d slots", s.Labels, HistSlots)
 		}
+		if s.Linear != nil && (s.Linear.Highest < 0 || s.Linear.Highest > maxHighest) {
+			return fmt.Errorf("the sample %q is a histogram whose last finite bucket is %d", s.Labels, s.Linear.Highest)
+		}
 	}
 	return nil
 }
@@ -230,8 +233,8 @@ const (
 // bucket +Inf follows from the count.
 func (h *Hist) buckets() []*dto.Bucket {
 	var (
-		buckets    [classicBuckets]dto.Bucket
-		cumulative [classicBuckets]uint64
+		buckets    = make([]dto.Bucket, len(h.Buckets.classic))
+		cumulative = make([]uint64, len(buckets))
 		pointers   = make([]*dto.Bucket, len(buckets))
 		slot       int
 		count      uint64

@@ -33,25 +33,38 @@ func checkPath(telemetry string) error {
 // handler returns the handler of an address. It serves the collector named only, or all collectors
 // if only is "".
 func (s *Server) handler(only string) http.Handler {
-	metrics := s.limit(compress(&metricsHandler{server: s, only: only}))
+	scrape := &metricsHandler{server: s, only: only}
+	metrics := s.share(scrape.form, s.limit(compress(scrape)))
 	if s.cfg.SelfMetrics != nil {
 		metrics = promhttp.InstrumentMetricHandler(s.cfg.SelfMetrics, metrics)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET "+s.cfg.TelemetryPath, metrics)
 	mux.Handle("GET "+homePath+"{$}", &landingPage{server: s, only: only})
-	mux.Handle("GET "+distributionsPath, s.limit(compress(&distributionsPage{server: s, only: only})))
+	drawing := func(r *http.Request) string {
+		return fmt.Sprint(distributionsPath, only, acceptsGzip(r.Header.Values("Accept-Encoding")))
+	}
+	mux.Handle("GET "+distributionsPath, s.share(drawing, s.limit(compress(&distributionsPage{server: s, only: only}))))
 	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "kernscope is healthy.")
 	})
-	mux.HandleFunc("GET "+readyPath, func(w http.ResponseWriter, _ *http.Request) {
-		if s.ready.Load() {
-			answer(w, http.StatusOK, "kernscope is ready.")
-		} else {
-			answer(w, http.StatusServiceUnavailable, "kernscope is not ready.")
-		}
-	})
+	mux.HandleFunc("GET "+readyPath, s.answerReady)
 	return mux
+}
+
+// answerReady says whether the server is ready, and else why not.
+func (s *Server) answerReady(w http.ResponseWriter, _ *http.Request) {
+	if !s.ready.Load() {
+		answer(w, http.StatusServiceUnavailable, "kernscope is not ready: it starts or ends.")
+		return
+	}
+	if s.cfg.Unready != nil {
+		if err := s.cfg.Unready(); err != nil {
+			answer(w, http.StatusServiceUnavailable, fmt.Sprintf("kernscope is not ready: %v.", err))
+			return
+		}
+	}
+	answer(w, http.StatusOK, "kernscope is ready.")
 }
 
 // limit returns a handler that refuses a scrape while the highest number of scrapes is running.

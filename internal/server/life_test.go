@@ -13,7 +13,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,16 +47,18 @@ func expectNoLeak(t *testing.T) func() {
 	}
 }
 
-// Fifty scrapes read the source at the same time. Each gets everything.
+// Fifty scrapes at once, of which no more than one may run, read the source once. Each gets
+// everything.
 func TestFiftyScrapesAtOnce(t *testing.T) {
 	settled := expectNoLeak(t)
 	const scrapes = 50
-	var inside sync.WaitGroup
-	inside.Add(scrapes)
-	i := start(t, func(cfg *Config) {
+	var read atomic.Int32
+	var i *instance
+	i = start(t, func(cfg *Config) {
+		cfg.MaxRequests = 1
 		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
-			inside.Done()
-			inside.Wait()
+			read.Add(1)
+			eventually(t, "all scrapes to wait", func() bool { return i.press.waits() == scrapes })
 			return source(ctx, names)
 		}
 	})
@@ -80,6 +82,9 @@ func TestFiftyScrapesAtOnce(t *testing.T) {
 		if answer := receive(t, "an answer", answers); answer != first {
 			t.Errorf("not what the others got: %s", answer)
 		}
+	}
+	if n := read.Load(); n != 1 {
+		t.Errorf("the source was read %d times", n)
 	}
 	c.CloseIdleConnections()
 	if err := i.end(); err != nil {
@@ -136,28 +141,6 @@ func TestClientHangsUp(t *testing.T) {
 	}
 	lacks(t, i.logs.String(), "level=ERROR", "panic")
 	settled()
-}
-
-// The source learns that the scraper does not wait any more.
-func TestSourceIsCancelled(t *testing.T) {
-	entered, left := make(chan struct{}, 1), make(chan struct{}, 1)
-	i := start(t, func(cfg *Config) {
-		cfg.Families = func(ctx context.Context, _ []string) ([]metric.Family, error) {
-			entered <- struct{}{}
-			<-ctx.Done()
-			left <- struct{}{}
-			return nil, ctx.Err()
-		}
-	})
-	conn, err := net.Dial("tcp", i.Addresses()[0].String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	fmt.Fprint(conn, "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-	receive(t, "the scrape", entered)
-	conn.Close()
-	receive(t, "the end of the scrape", left)
-	lacks(t, i.logs.String(), "level=ERROR")
 }
 
 // A scrape that runs when serving ends gets its answer. The server accepts no new connection.

@@ -151,7 +151,7 @@ func explain(err error, address, remedy string) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("listening on %s: the port is taken, perhaps by another kernscope; stop the process that uses it (ss -ltnp shows it), or %s", address, remedy)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE; keep it with --keep-capabilities=cap_net_bind_service, or %s", address, remedy)
+		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE; grant it, or %s", address, remedy)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("listening on %s: this machine has no such address; %s", address, remedy)
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
 
 	"github.com/kernscope/kernscope/internal/metric"
 )
@@ -25,13 +25,29 @@ type metricsHandler struct {
 	only   string
 }
 
-func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	cfg := &h.server.cfg
+// form returns what decides how an answer looks; "" if the request makes no sense.
+func (h *metricsHandler) form(r *http.Request) string {
+	names, err := h.names(r)
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("%s %q %q %s %v", h.only, names, r.URL.Query()["name[]"],
+		expfmt.NegotiateAccept(r.Header, expfmt.DefaultOpenMetricsAcceptedFormats()...),
+		acceptsGzip(r.Header.Values("Accept-Encoding")))
+}
+
+// names returns the collectors that a scrape asks for.
+func (h *metricsHandler) names(r *http.Request) ([]string, error) {
 	var served []string
 	for _, c := range h.server.collectors(h.only) {
 		served = append(served, c.Name)
 	}
-	names, err := choose(served, r.URL.Query())
+	return choose(served, r.URL.Query())
+}
+
+func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	cfg := &h.server.cfg
+	names, err := h.names(r)
 	if err != nil {
 		answer(w, http.StatusBadRequest, err.Error())
 		return
@@ -51,7 +67,7 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	options := promhttp.HandlerOpts{
 		// If one family is wrong, only that family is missing.
 		ErrorHandling:     promhttp.ContinueOnError,
-		ErrorLog:          &scrapeLog{logger: cfg.Logger, request: r},
+		ErrorLog:          scrapeLog{cfg.Logger},
 		EnableOpenMetrics: true,
 		// The handlers around this one compress and limit.
 		DisableCompression: true,
@@ -87,14 +103,10 @@ func choose(served []string, query url.Values) ([]string, error) {
 }
 
 // scrapeLog logs what goes wrong in one scrape, each error on a line.
-type scrapeLog struct {
-	logger  *slog.Logger
-	request *http.Request
-	gone    bool
-}
+type scrapeLog struct{ logger *slog.Logger }
 
 // Println logs the errors among its arguments. promhttp calls it with a text and an error.
-func (l *scrapeLog) Println(v ...any) {
+func (l scrapeLog) Println(v ...any) {
 	for _, part := range v {
 		err, ok := part.(error)
 		if !ok {
@@ -105,21 +117,7 @@ func (l *scrapeLog) Println(v ...any) {
 			several = prometheus.MultiError{err}
 		}
 		for _, err := range several {
-			l.write(err)
+			l.logger.Error("Leaving out what could not be served", "err", err)
 		}
 	}
-}
-
-// write logs an error. If the client hung up, it logs that only once and at debug level: promhttp
-// reports it for every family that could not be sent, and it is harmless.
-func (l *scrapeLog) write(err error) {
-	var network *net.OpError
-	if !errors.As(err, &network) && l.request.Context().Err() == nil {
-		l.logger.Error("Leaving out what could not be served", "err", err)
-		return
-	}
-	if !l.gone {
-		l.logger.Debug("The scraper hung up", "client", l.request.RemoteAddr, "err", err)
-	}
-	l.gone = true
 }

@@ -9,9 +9,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,7 +26,7 @@ import (
 
 // Families returns the families of the named collectors. Any number of goroutines may call it at the
 // same time, with at least one name, and only with names of [Config.Collectors]. The context ends
-// when the scraper goes away.
+// when serving ends: scrapers that go away leave their reading to those that share it.
 type Families func(ctx context.Context, collectors []string) ([]metric.Family, error)
 
 // Collector is what the server knows about a collector.
@@ -48,6 +50,9 @@ type Config struct {
 	// Collectors returns the collectors, in the order of the landing page. The server calls it at
 	// every request, so states may change. Names and ports must not change.
 	Collectors func() []Collector
+	// Unready returns why the process cannot do its work, or nil. The server calls it at every
+	// request of /-/ready. It may be nil.
+	Unready func() error
 	// SelfMetrics holds the metrics about the exporter's process. The main addresses serve them beside the
 	// metrics of the collectors. The server adds counts of the scrapes on all addresses. It is nil
 	// if there are none.
@@ -68,24 +73,34 @@ type Config struct {
 }
 
 const (
-	// headerTimeout, writeTimeout and idleTimeout bound what a client can occupy that does not
+	// readTimeout, writeTimeout and idleTimeout bound what a client can occupy that does not
 	// write, read or leave. Scrape intervals are shorter than idleTimeout, so Prometheus keeps its
 	// connection.
-	headerTimeout = 10 * time.Second
-	writeTimeout  = time.Minute
-	idleTimeout   = 5 * time.Minute
-	maxHeader     = 64 << 10
+	readTimeout  = 10 * time.Second
+	writeTimeout = time.Minute
+	idleTimeout  = 5 * time.Minute
+	maxHeader    = 16 << 10
+	// mostStreams is how many requests a client may have under way on a connection of HTTP/2, and
+	// streamBytes how much it may send of them before they are read. Scrapers send nothing, and one
+	// request at a time.
+	mostStreams = 8
+	streamBytes = 16 << 10
 	// defaultGrace is how long running requests may take to finish when serving ends.
 	defaultGrace = 5 * time.Second
 )
 
 // Server is a set of open addresses and what they serve.
 type Server struct {
-	cfg       Config
-	listeners []listener
-	slots     chan struct{} // nil if scrapes are not limited
-	ready     atomic.Bool
-	grace     time.Duration
+	cfg         Config
+	listeners   []listener
+	slots       chan struct{} // nil if scrapes are not limited
+	press       *press
+	desk        desk
+	connections connections
+	ready       atomic.Bool
+	sendTimeout time.Duration
+	readTimeout time.Duration
+	grace       time.Duration
 }
 
 // Check returns an error if the server cannot use a telemetry path, a limit of concurrent scrapes
@@ -112,7 +127,13 @@ func Listen(cfg Config) (*Server, error) {
 	if err := Check(cfg.TelemetryPath, cfg.MaxRequests, *cfg.Web.WebConfigFile); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, grace: defaultGrace}
+	s := &Server{
+		cfg:         cfg,
+		press:       newPress(),
+		desk:        desk{most: sendingBytes, copies: make(map[*page]int)},
+		connections: connections{most: mostConnections, logger: cfg.Logger, open: make(map[*connection]bool)},
+		sendTimeout: sendTimeout, readTimeout: readTimeout, grace: defaultGrace,
+	}
 	if cfg.MaxRequests > 0 {
 		s.slots = make(chan struct{}, cfg.MaxRequests)
 	}
@@ -130,11 +151,15 @@ func (s *Server) Addresses() []net.Addr {
 	return addresses
 }
 
-// Ready makes /-/ready answer that the server is ready, until serving ends.
+// Ready makes /-/ready answer that the server is ready, until serving ends or for as long as
+// [Config.Unready] knows no reason against it.
 func (s *Server) Ready() { s.ready.Store(true) }
 
 // Close closes the addresses of a server that will not serve.
-func (s *Server) Close() { closeAll(s.listeners) }
+func (s *Server) Close() {
+	s.press.end()
+	closeAll(s.listeners)
+}
 
 // Serve answers requests until ctx is done or an address fails. Then it accepts no more
 // connections, gives running requests a few seconds to finish, and cuts off the rest. The error is
@@ -150,7 +175,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		server := s.newHTTP(l)
 		servers = append(servers, server)
 		serving.Go(func() {
-			err := web.Serve(l.Listener, server, s.cfg.Web, s.cfg.Logger)
+			err := web.Serve(s.connections.on(l), server, s.cfg.Web, s.cfg.Logger)
 			if !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
 			}
@@ -170,14 +195,34 @@ func (s *Server) Serve(ctx context.Context) error {
 // newHTTP returns the HTTP server of one address.
 func (s *Server) newHTTP(l listener) *http.Server {
 	return &http.Server{
-		Handler:           s.handler(l.only),
-		ReadHeaderTimeout: headerTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeader,
-		// Errors such as failed handshakes are the client's, so they are logged at debug level.
-		ErrorLog: slog.NewLogLogger(s.cfg.Logger.Handler(), slog.LevelDebug),
+		Handler:        s.handler(l.only),
+		ReadTimeout:    s.readTimeout,
+		WriteTimeout:   writeTimeout,
+		IdleTimeout:    idleTimeout,
+		MaxHeaderBytes: maxHeader,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          mostStreams,
+			MaxReadFrameSize:              streamBytes,
+			MaxReceiveBufferPerConnection: socketBytes,
+			MaxReceiveBufferPerStream:     streamBytes,
+			WriteByteTimeout:              s.sendTimeout,
+		},
+		ErrorLog: log.New(&clientLog{s.cfg.Logger}, "", 0),
 	}
+}
+
+// clientLog logs what net/http says. Errors such as failed handshakes are the client's, so they are
+// logged at debug level. Panics are ours.
+type clientLog struct{ logger *slog.Logger }
+
+func (l *clientLog) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	if strings.Contains(text, "panic serving") {
+		l.logger.Error("A request failed", "err", text)
+	} else {
+		l.logger.Debug(text)
+	}
+	return len(line), nil
 }
 
 // shutdown ends all servers. Running requests have the time s.grace to finish.
@@ -194,4 +239,5 @@ func (s *Server) shutdown(servers []*http.Server) {
 		})
 	}
 	ending.Wait()
+	s.press.end()
 }

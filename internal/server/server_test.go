@@ -33,8 +33,8 @@ type instance struct {
 	end func() error
 }
 
-// start serves a configuration, which change may alter before.
-func start(t *testing.T, change func(*Config)) *instance {
+// start serves a configuration, which change may alter before, as tune may the server.
+func start(t *testing.T, change func(*Config), tune ...func(*Server)) *instance {
 	t.Helper()
 	logs := new(journal)
 	cfg := testConfig(logs)
@@ -44,6 +44,9 @@ func start(t *testing.T, change func(*Config)) *instance {
 	s, err := Listen(cfg)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, f := range tune {
+		f(s)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)

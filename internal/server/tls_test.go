@@ -3,6 +3,7 @@
 package server
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -59,6 +60,17 @@ tls_server_config:
 basic_auth_users:
   `+user+`: `+string(hash)+`
 `), &tls.Config{RootCAs: trusted}
+}
+
+// withoutUsers takes the users out of a web configuration file.
+func withoutUsers(t *testing.T, config string) string {
+	t.Helper()
+	text, err := os.ReadFile(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, _, _ = bytes.Cut(text, []byte("basic_auth_users:"))
+	return write(t, filepath.Dir(config), "open.yml", string(text))
 }
 
 func write(t *testing.T, dir, name, text string) string {

@@ -2,7 +2,7 @@
 
 // Package textfile writes metrics to files that node_exporter's textfile collector serves. A reader
 // sees a file whole or not at all: the package writes the new file beside the old one, and then
-// replaces it.
+// replaces it. It touches no file that kernscope did not write.
 package textfile
 
 import (
@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -29,51 +28,46 @@ type Directory struct {
 // Open locks a directory and removes unfinished files that a killed process may have left. It fails
 // if the directory does not exist, cannot be written to, or another kernscope has locked it.
 func Open(path string) (*Directory, error) {
-	locked, err := os.OpenFile(path, os.O_RDONLY|unix.O_DIRECTORY, 0)
+	locked, err := lock(filepath.Join(path, lockName))
 	if err != nil {
-		return nil, fmt.Errorf("opening the textfile directory: %w", err)
+		return nil, fmt.Errorf("locking the textfile directory %s: %w", path, err)
 	}
 	d := &Directory{path: path, locked: locked}
-	if err := d.take(); err != nil {
-		locked.Close()
-		return nil, err
+	if err := d.tidy(); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
 
-// take locks the directory, checks that it can be written to, and removes unfinished files.
-func (d *Directory) take() error {
-	err := unix.Flock(int(d.locked.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("another kernscope is writing to %s", d.path)
-	}
-	if err != nil {
-		return fmt.Errorf("locking %s: %w", d.path, err)
-	}
-	if err := unix.Access(d.path, unix.W_OK); err != nil {
-		return fmt.Errorf("writing to %s: %w", d.path, err)
-	}
-	entries, err := d.locked.ReadDir(-1)
+// tidy removes unfinished files. What else has such a name, or cannot be removed, is not
+// kernscope's and does not keep it from writing.
+func (d *Directory) tidy() error {
+	entries, err := os.ReadDir(d.path)
 	if err != nil {
 		return fmt.Errorf("listing %s: %w", d.path, err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), unfinished) {
+		path := filepath.Join(d.path, e.Name())
+		var at unix.Stat_t
+		if like, _ := filepath.Match(unfinished+"*.prom-*", e.Name()); !like || unix.Lstat(path, &at) != nil {
 			continue
 		}
-		if err := os.Remove(filepath.Join(d.path, e.Name())); err != nil {
-			return fmt.Errorf("removing an unfinished file: %w", err)
+		if at.Mode&unix.S_IFMT == unix.S_IFREG && int(at.Uid) == os.Geteuid() {
+			_ = os.Remove(path)
 		}
 	}
 	return nil
 }
 
 // Close unlocks the directory, so that another process may lock it.
-func (d *Directory) Close() error { return d.locked.Close() }
+func (d *Directory) Close() error { return unlock(d.locked) }
 
 // Write replaces the content of a file, which everyone may read. If it fails, the file is
 // unchanged.
 func (d *Directory) Write(name string, text []byte) error {
+	if err := d.Check(name); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(d.path, unfinished+name+"-")
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", filepath.Join(d.path, name), err)
@@ -87,6 +81,9 @@ func (d *Directory) Write(name string, text []byte) error {
 
 // finish writes the text to the unfinished file f and renames f to path.
 func finish(f *os.File, text []byte, path string) error {
+	if _, err := f.WriteString(mark); err != nil {
+		return err
+	}
 	if _, err := f.Write(text); err != nil {
 		return err
 	}
@@ -105,6 +102,9 @@ func finish(f *os.File, text []byte, path string) error {
 
 // Remove removes a file. It is not an error if the file does not exist.
 func (d *Directory) Remove(name string) error {
+	if err := d.Check(name); err != nil {
+		return err
+	}
 	err := os.Remove(filepath.Join(d.path, name))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("removing a file that is out of date: %w", err)

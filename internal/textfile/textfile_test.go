@@ -23,7 +23,8 @@ func open(t *testing.T, path string) *Directory {
 	return d
 }
 
-// content returns the files of a directory, by name.
+// content returns the files of a directory, by name, but for the lock. Their texts lack the first
+// line, which must be kernscope's mark if they end in ".prom".
 func content(t *testing.T, path string) map[string]string {
 	t.Helper()
 	entries, err := os.ReadDir(path)
@@ -32,11 +33,18 @@ func content(t *testing.T, path string) map[string]string {
 	}
 	found := make(map[string]string)
 	for _, e := range entries {
+		if e.Name() == lockName {
+			continue
+		}
 		text, err := os.ReadFile(filepath.Join(path, e.Name()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		found[e.Name()] = string(text)
+		rest, ok := strings.CutPrefix(string(text), mark)
+		if !ok && strings.HasSuffix(e.Name(), ".prom") {
+			t.Errorf("%s begins with %.60q", e.Name(), text)
+		}
+		found[e.Name()] = rest
 	}
 	return found
 }
@@ -103,7 +111,7 @@ func TestReaderSeesWholeFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text bytes.Buffer
-	if _, err := text.ReadFrom(old); err != nil || text.String() != "old 1\n" {
+	if _, err := text.ReadFrom(old); err != nil || text.String() != mark+"old 1\n" {
 		t.Errorf("%q, %v", &text, err)
 	}
 }
@@ -157,18 +165,36 @@ func TestOpenRefuses(t *testing.T) {
 	open(t, taken)
 }
 
-// TestOpenTidies opens a directory that has the unfinished file of a killed process, beside files
-// of other programs.
+// TestOpenTidies opens a directory that has the unfinished file of a killed process, beside what
+// others have put there under such names.
 func TestOpenTidies(t *testing.T) {
 	path := t.TempDir()
-	for _, name := range []string{unfinished + "x.prom-123", "x.prom", ".other", "kernscope-x"} {
-		if err := os.WriteFile(filepath.Join(path, name), []byte("a 1\n"), 0o600); err != nil {
+	in := func(name string) string { return filepath.Join(path, name) }
+	theirs := []string{"x.txt", ".other", "kernscope-x", unfinished + "notes", unfinished + "y.prom-9"}
+	for _, name := range append(theirs, unfinished+"x.prom-123") {
+		if err := os.WriteFile(in(name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	open(t, path)
-	got := content(t, path)
-	if _, stays := got[unfinished+"x.prom-123"]; stays || len(got) != 3 {
-		t.Errorf("left: %v", got)
+	folder, link, fifo := unfinished+"z.prom-1", unfinished+"z.prom-2", unfinished+"z.prom-3"
+	if err := errors.Join(
+		os.Chown(in(unfinished+"y.prom-9"), 65534, 65534),
+		os.MkdirAll(filepath.Join(in(folder), "full"), 0o700),
+		os.Symlink("/etc/passwd", in(link)),
+		unix.Mkfifo(in(fifo), 0o600),
+	); err != nil {
+		t.Fatal(err)
+	}
+	d := open(t, path)
+	if err := d.Write("x.prom", nil); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(in(unfinished + "x.prom-123")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the unfinished file stays: %v", err)
+	}
+	for _, name := range append(theirs, folder, link, fifo) {
+		if _, err := os.Lstat(in(name)); err != nil {
+			t.Error(err)
+		}
 	}
 }

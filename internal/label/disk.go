@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Disks returns the machine's disks, by the identity that collector/diskio/disk.bpf.h gives them. A
+// disk's label is its name in /sys/block: "sda", "nvme0n1", "dm-0". A disk that is not there is stale,
+// whoever has its number and its name now.
+func Disks() Owners {
+	return NewDisks("/sys")
+}
+
+// NewDisks returns [Disks] for another sysfs.
+func NewDisks(sysfs string) Owners {
+	return &disks{folder: filepath.Join(sysfs, "block")}
+}
+
+// diskInode marks the identity of a disk that the kernel does not number, before Linux 5.15. The rest
+// is the inode of its folder in sysfs, or 0 after the kernel has removed the folder.
+const diskInode = 1 << 63
+
+type disks struct {
+	folder string
+	names  map[uint64]string // of all disks, as Look last saw them
+}
+
+func (d *disks) Look(raw map[string]bool) map[string]bool {
+	names, err := d.list()
+	if err != nil {
+		return nil // nothing is certain
+	}
+	d.names = names
+	gone := make(map[string]bool)
+	for r := range raw {
+		if _, there := names[diskOf(r)]; !there {
+			gone[r] = true
+		}
+	}
+	return gone
+}
+
+func (d *disks) Label(_, raw string) string {
+	disk := diskOf(raw)
+	if name, there := d.names[disk]; there {
+		return name
+	}
+	return fmt.Sprintf("id:%d", disk&^diskInode) // sysfs could not be read
+}
+
+// list returns the names of all disks by their identity. sysfs has every whole disk there, also
+// those without a device file, and no partition.
+func (d *disks) list() (map[uint64]string, error) {
+	entries, err := os.ReadDir(d.folder)
+	if err != nil {
+		return nil, err
+	}
+	names := make(map[uint64]string, len(entries))
+	for _, e := range entries {
+		disk, err := diskIdentity(filepath.Join(d.folder, e.Name()))
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV) {
+			continue // it has just left
+		}
+		if err != nil {
+			return nil, err
+		}
+		// sysfs writes "cciss!c0d0" for the name "cciss/c0d0".
+		names[disk] = strings.ReplaceAll(e.Name(), "!", "/")
+	}
+	return names, nil
+}
+
+// diskIdentity returns the identity of the disk whose folder in sysfs this is.
+func diskIdentity(folder string) (uint64, error) {
+	number, err := os.ReadFile(filepath.Join(folder, "diskseq"))
+	if err == nil {
+		return strconv.ParseUint(strings.TrimSpace(string(number)), 10, 64)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	var stat unix.Stat_t
+	if err := unix.Stat(folder, &stat); err != nil {
+		return 0, &fs.PathError{Op: "stat", Path: folder, Err: err}
+	}
+	return diskInode | stat.Ino, nil
+}
+
+func diskOf(raw string) uint64 { return binary.NativeEndian.Uint64([]byte(raw)) }

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package label
+
+import (
+	"encoding/binary"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// fakeDisks is a sysfs whose disks come and go.
+type fakeDisks struct {
+	*testing.T
+	sysfs string
+}
+
+func newFakeDisks(t *testing.T) fakeDisks {
+	t.Helper()
+	d := fakeDisks{t, t.TempDir()}
+	if err := os.Mkdir(filepath.Join(d.sysfs, "block"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func (d fakeDisks) folder(name string) string { return filepath.Join(d.sysfs, "block", name) }
+
+// add makes a disk, which the kernel numbers unless the number is "".
+func (d fakeDisks) add(name, number string) {
+	d.Helper()
+	if err := os.Mkdir(d.folder(name), 0o755); err != nil {
+		d.Fatal(err)
+	}
+	if number != "" {
+		if err := os.WriteFile(filepath.Join(d.folder(name), "diskseq"), []byte(number+"\n"), 0o600); err != nil {
+			d.Fatal(err)
+		}
+	}
+}
+
+func (d fakeDisks) remove(name string) {
+	d.Helper()
+	if err := os.RemoveAll(d.folder(name)); err != nil {
+		d.Fatal(err)
+	}
+}
+
+// expect looks at the disks with these identities and checks their labels, which read gone if they
+// are stale.
+func (d fakeDisks) expect(owners Owners, want map[uint64]string) {
+	d.Helper()
+	raw := make(map[string]bool)
+	for disk := range want {
+		raw[rawDisk(disk)] = true
+	}
+	gone := owners.Look(raw)
+	for _, disk := range slices.Sorted(maps.Keys(want)) {
+		got := Gone
+		if !gone[rawDisk(disk)] {
+			got = owners.Label("device", rawDisk(disk))
+		}
+		if got != want[disk] {
+			d.Errorf("the label of %d is %q, want %q", disk, got, want[disk])
+		}
+	}
+}
+
+func rawDisk(disk uint64) string { return string(binary.NativeEndian.AppendUint64(nil, disk)) }
+
+// Two disks that come back in the other order have each other's number and name.
+func TestDisksSwap(t *testing.T) {
+	d := newFakeDisks(t)
+	owners := NewDisks(d.sysfs)
+	d.add("nvme0n1", "7")
+	d.add("nvme1n1", "8")
+	d.add("cciss!c0d0", "9")
+	d.expect(owners, map[uint64]string{7: "nvme0n1", 8: "nvme1n1", 9: "cciss/c0d0"})
+	d.remove("nvme0n1")
+	d.remove("nvme1n1")
+	d.expect(owners, map[uint64]string{7: "gone", 8: "gone", 9: "cciss/c0d0"})
+	d.add("nvme0n1", "10")
+	d.add("nvme1n1", "11")
+	d.expect(owners, map[uint64]string{7: "gone", 8: "gone", 9: "cciss/c0d0", 10: "nvme0n1", 11: "nvme1n1"})
+}
+
+// Before Linux 5.15, the folder of a disk identifies it.
+func TestDisksWithoutNumbers(t *testing.T) {
+	d := newFakeDisks(t)
+	owners := NewDisks(d.sysfs)
+	d.add("sda", "")
+	d.add("nvme0c0n1", "")
+	identify := func(name string) uint64 {
+		t.Helper()
+		disk, err := diskIdentity(d.folder(name))
+		if err != nil || disk>>63 != 1 {
+			t.Fatalf("the identity of %s is %#x: %v", name, disk, err)
+		}
+		return disk
+	}
+	sda, path := identify("sda"), identify("nvme0c0n1")
+	// Nobody numbers a disk like an inode, and a folder that is removed has none.
+	d.expect(owners, map[uint64]string{sda: "sda", path: "nvme0c0n1", sda &^ diskInode: "gone", diskInode: "gone"})
+	d.remove("sda")
+	d.expect(owners, map[uint64]string{sda: "gone", path: "nvme0c0n1"})
+}
+
+// If sysfs cannot be read, no disk is stale.
+func TestDisksUnread(t *testing.T) {
+	d := newFakeDisks(t)
+	d.add("sda", "7")
+	d.add("sdb", "8")
+	owners := NewDisks(d.sysfs)
+	d.expect(owners, map[uint64]string{7: "sda", 8: "sdb"})
+	d.remove("sdb")
+	// A number that cannot be read, and then a folder that cannot.
+	for _, spoil := range []func() error{
+		func() error {
+			return os.WriteFile(filepath.Join(d.folder("sda"), "diskseq"), []byte("many\n"), 0o600)
+		},
+		func() error { return os.RemoveAll(filepath.Join(d.sysfs, "block")) },
+	} {
+		if err := spoil(); err != nil {
+			t.Fatal(err)
+		}
+		d.expect(owners, map[uint64]string{7: "sda", 8: "sdb", 9: "id:9", diskInode | 10: "id:10"})
+	}
+}
+
+// The disks of this machine have their names, and its partitions are none.
+func TestDisksOfThisMachine(t *testing.T) {
+	entries, err := os.ReadDir("/sys/block")
+	if err != nil {
+		t.Fatal(err)
+	}
+	owners := Disks()
+	owners.Look(nil)
+	for _, e := range entries {
+		disk, err := diskIdentity(filepath.Join("/sys/block", e.Name()))
+		if err != nil {
+			t.Logf("%s has gone: %v", e.Name(), err)
+			continue
+		}
+		got := owners.Label("device", rawDisk(disk))
+		if strings.HasPrefix(e.Name(), "loop") && got == "id:"+strconv.FormatUint(disk, 10) {
+			continue // others attach and detach it
+		}
+		if got != strings.ReplaceAll(e.Name(), "!", "/") {
+			t.Errorf("the label of %s is %q", e.Name(), got)
+		}
+	}
+	for _, name := range owners.(*disks).names {
+		if _, err := os.Stat(filepath.Join("/sys/class/block", strings.ReplaceAll(name, "/", "!"), "partition")); err == nil {
+			t.Errorf("%s is a partition", name)
+		}
+	}
+}
