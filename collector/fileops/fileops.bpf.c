@@ -85,8 +85,8 @@ static __always_inline int fileops_count(__u64 number)
 		if (!(does & 1 << operation))
 			continue;
 		key.operation = operation;
-		count = row_of_generation(&fileops_calls, &key, key.generation, &fileops_zero,
-					  &fileops_gate, cfg_rows, &why);
+		count = row_of_task(&fileops_calls, &key, key.generation, &fileops_zero,
+				    &fileops_gate, cfg_rows, &why);
 		if (!count) {
 			struct fileops_key other = {.operation = operation, .generation = why};
 
@@ -113,8 +113,8 @@ static __always_inline int fileops_cgroup_count(__u64 number)
 		if (!(does & 1 << operation))
 			continue;
 		key.operation = operation;
-		count = row_of_generation(&fileops_cgroup_calls, &key, key.generation,
-					  &fileops_zero, &fileops_gate, 8 * cfg_rows, &why);
+		count = row_of_task(&fileops_cgroup_calls, &key, key.generation, &fileops_zero,
+				    &fileops_gate, 8 * cfg_rows, &why);
 		if (!count) {
 			struct fileops_cgroup_key other = {.operation = operation,
 							   .generation = why};

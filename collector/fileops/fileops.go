@@ -67,7 +67,7 @@ func Spec() collector.Spec {
 		Tables: []collector.Table{
 			{Map: "fileops_calls", Labels: labels, Overflow: overflow, Bound: &collector.Bound{Option: "rows"}},
 			{
-				Map: "fileops_cgroup_calls", Labels: withCgroups, Overflow: overflow, Bound: &collector.Bound{Option: "rows", Times: 8},
+				Map: "fileops_cgroup_calls", Labels: withCgroups, Overflow: overflow, Bound: &collector.Bound{Option: "rows", Percent: 800},
 				Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups},
 			},
 		},

@@ -188,8 +188,8 @@ func Fit(spec collector.Table, obj *ebpf.CollectionSpec, rows uint32) {
 		return
 	}
 	if rows > 0 {
-		// Two generations at once: a new one begins before the old one is gone.
-		def.MaxEntries = 2*rows + reservedRows
+		// A new generation begins before the old one is gone.
+		def.MaxEntries = rows + rows/2 + reservedRows
 	}
 	words := def.ValueSize/8 + 1
 	obj.Maps[spec.Map+collector.Archive] = &ebpf.MapSpec{
@@ -209,5 +209,5 @@ func limit(spec collector.Table, entries uint32) uint32 {
 	if spec.Bound == nil {
 		return 1024 - reservedArchive
 	}
-	return (max(entries, reservedRows) - reservedRows) / 2
+	return (2*(max(entries, reservedRows)-reservedRows) + 2) / 3
 }
