@@ -33,7 +33,7 @@ func places() []place {
 		{"system.slice/docker-" + id + ".scope", "docker-c0ffee00c0ff.scope", "c0ffee00c0ff"},
 		{pod + "/cri-containerd-" + id + ".scope", "pod6a3f0c5e-93d1-4f0e-8b6d-1f2e3d4c5b6a", "c0ffee00c0ff"},
 		{"lxc.payload.web/system.slice/cron.service", "cron.service", "web"},
-		{"jobs/42", "jobs/42", ""},
+		{"jobs/42", root() + "/jobs/42", ""},
 	}
 }
 
