@@ -139,7 +139,7 @@ func TestStormOfNames(t *testing.T) {
 		"write": {Times: 3, Number: unix.SYS_WRITE, Args: [3]uintptr{invalid}},
 	}
 	kerneltest.LeaveCgroups(t)
-	roomy := kerneltest.Run(t, kerneltest.WithRows(Spec(), 4*processes))
+	roomy := kerneltest.Run(t, kerneltest.WithRows(Spec(), 6*processes))
 	e := kerneltest.Run(t, Spec())
 	for _, c := range calls { // what this process does has rows of its own
 		unix.RawSyscall(c.Number, c.Args[0], c.Args[1], c.Args[2])
