@@ -30,6 +30,7 @@ const asCommand = "KERNSCOPE_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
+		intrude()
 		main()
 	}
 	os.Exit(m.Run())

@@ -44,6 +44,7 @@ type serveFlags struct {
 	compat     *bool
 	keep       *string
 	pin        *pinFlags
+	sandbox    *bool
 }
 
 // addServe adds the command that serves metrics until it is told to stop.
@@ -61,12 +62,13 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
 	f.pin = addPinFlags(cmd, "Go on counting when the exporter ends; the next start goes on from there. \"kernscope textfile --unpin\" ends it.", "false")
+	f.sandbox = cmd.Flag("sandbox", "After attaching, forbid this process to start programs, to write files, to open sockets, and to read files that it does not need.").Default("true").Bool()
 	return cmd.FullCommand(), f.serve
 }
 
 // serve lives the life of the process: probe, listen, load, attach, pin, give
-// privileges up, be ready; then close in reverse. It listens first, since the port
-// is what most often fails. Clients that come early wait.
+// privileges up, enter the sandbox, be ready; then close in reverse. It listens
+// first, since the port is what most often fails. Clients that come early wait.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
 	if err != nil {
@@ -136,6 +138,13 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if err := namedRun(*f.named, e); err != nil {
 		return err
 	}
+	// While sockets can be opened.
+	systemd := &notifier{logger: env.logger}
+	systemd.open()
+	confined, err := f.confinement(specs, s.Addresses())
+	if err != nil {
+		return err
+	}
 	left, err := f.settle(cfg.Pins, holder, holding(specs, e.States(), *f.keep, keep, e.Check), e)
 	if err != nil {
 		return errors.Join(err, e.Unpin())
@@ -144,6 +153,7 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	if len(left.Held) > 0 {
 		self.MustRegister(heldCapabilities(left.Held))
 	}
+	f.confine(confined, env.logger, self)
 	e.Follow()
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
@@ -153,13 +163,13 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	}
 	s.LimitConnections(spareDescriptors())
 	s.Ready()
-	notify(env.logger, daemon.SdNotifyReady)
-	go watchdog(ctx, pause, env.logger, func(ctx context.Context) error {
+	systemd.notify(daemon.SdNotifyReady)
+	go watchdog(ctx, pause, systemd, func(ctx context.Context) error {
 		_, err := e.Families(ctx, nil)
 		return err
 	})
 	err = s.Serve(ctx)
-	notify(env.logger, daemon.SdNotifyStopping)
+	systemd.notify(daemon.SdNotifyStopping)
 	return err
 }
 

@@ -92,6 +92,19 @@ func TestServe(t *testing.T) {
 	}
 }
 
+// TestTwoSignalsAtOnce is what timeout(1) sends.
+func TestTwoSignalsAtOnce(t *testing.T) {
+	kerneltest.Open(t)
+	address := freeAddress(t)
+	p := start(t, nil, "serve", "--web.listen-address="+address)
+	p.get("http://" + address + "/-/ready")
+	if err := p.cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Millisecond) // or the kernel makes one of them
+	p.stop()
+}
+
 func TestNamedCollectorHasItsPort(t *testing.T) {
 	kerneltest.Open(t)
 	p := start(t, nil, "serve", "schedlat", "--units=seconds")

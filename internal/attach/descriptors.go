@@ -6,8 +6,9 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/kernscope/kernscope/collector"
-	"github.com/kernscope/kernscope/internal/kernel"
 )
 
 const (
@@ -32,11 +33,15 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 	if err != nil {
 		return 0, 0, fmt.Errorf("collector %s: %w", spec.Name, err)
 	}
-	cpus, err := kernel.OnlineCPUs()
+	cpus, err := ebpf.PossibleCPU()
 	if err != nil {
 		return 0, 0, err
 	}
-	attached = ofMap * len(obj.Maps)
+	maps := len(obj.Maps)
+	for _, t := range spec.Tables {
+		maps += len(t.Companions())
+	}
+	attached = ofMap * maps
 	for _, hook := range spec.Hooks {
 		most := 1 // a source
 		for _, w := range hook.Ways {
@@ -44,7 +49,7 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 			for _, name := range w.Programs {
 				way += ofProgram
 				if p := obj.Programs[name]; p != nil && strings.HasPrefix(p.SectionName, "perf_event") {
-					way += len(cpus)
+					way += cpus
 				}
 			}
 			most = max(most, way)
@@ -52,5 +57,5 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 		attached += most
 	}
 	// While programs are loaded, the maps are there twice.
-	return attached, len(obj.Maps) + whileLoading, nil
+	return attached, maps + whileLoading, nil
 }

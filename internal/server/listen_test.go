@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,8 +15,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mdlayher/vsock"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/internal/metric"
 )
@@ -256,4 +259,24 @@ func TestSystemdSockets(t *testing.T) {
 		t.Error("serves without sockets")
 	}
 	contains(t, string(out), "systemd handed over no socket")
+}
+
+// TestVsock opens an address that needs no device file: a sandbox has none. Where the kernel knows no
+// such sockets, the error says so.
+func TestVsock(t *testing.T) {
+	fd, known := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if known == nil {
+		defer unix.Close(fd)
+	}
+	l, err := openVsock("vsock://:19436")
+	if err != nil {
+		if known == nil || !errors.Is(err, known) {
+			t.Errorf("%v, where a socket is %v", err, known)
+		}
+		return
+	}
+	defer l.Close()
+	if address := l.Addr().(*vsock.Addr); address.ContextID != unix.VMADDR_CID_ANY || address.Port != 19436 {
+		t.Errorf("it listens on %v", address)
+	}
 }
