@@ -53,8 +53,8 @@ const (
 type Bound struct {
 	// Option names the int option that says how many.
 	Option string
-	// Times is how many times as many the table has; 0 is once.
-	Times uint32
+	// Percent is how many of these the table has; 0 is all.
+	Percent uint32
 }
 
 // Overflow describes the rows for what finds a map full. Their labels read

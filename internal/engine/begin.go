@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -127,7 +128,7 @@ func fit(spec collector.Spec, obj *ebpf.CollectionSpec, value func(option string
 			if rows, ok = value(t.Bound.Option).(int); !ok || rows < minRows || rows > maxRows {
 				return fmt.Errorf("option %s: a table has %d to %d rows", t.Bound.Option, minRows, maxRows)
 			}
-			rows *= max(1, int(t.Bound.Times))
+			rows = rows * cmp.Or(int(t.Bound.Percent), 100) / 100
 		}
 		table.Fit(t, obj, uint32(rows))
 	}

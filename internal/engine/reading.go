@@ -86,11 +86,11 @@ func (u *unit) warn(read *reading) {
 		switch t := read.tables[name]; {
 		case !t.Changed:
 		case t.Full:
-			more := "none: the table has what this machine needs; restart kernscope if it needs more by now"
+			remedy := "restart kernscope, which makes room for what is there by then"
 			if bound := u.spec.Table(name).Bound; bound != nil {
-				more = fmt.Sprintf("--collector.%s.%s", u.spec.Name, bound.Option)
+				remedy = fmt.Sprintf("--collector.%s.%s raises the number of rows", u.spec.Name, bound.Option)
 			}
-			u.status.logger.Warn("Table is full: events count as other", "table", name, "rows", t.Names, "raised_by", more)
+			u.status.logger.Warn("Table is full: events count as other", "table", name, "rows", t.Names, "remedy", remedy)
 		default:
 			u.status.logger.Info("Table has room again", "table", name, "rows", t.Names)
 		}

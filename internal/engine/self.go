@@ -155,7 +155,7 @@ func (s *selfMetrics) addTables(u *unit, read *reading) {
 			"Whether events found no room in the table within the last two minutes; they count as other.", full, labels...)
 		if limit := u.session.tables[name].Limit(); limit > 0 {
 			s.put(metric.Gauge, "kernscope_table_rows", "Rows of the table that have a name.", float64(read.tables[name].Names), labels...)
-			s.put(metric.Gauge, "kernscope_table_rows_limit", "Rows of the table that may have a name.", float64(limit), labels...)
+			s.put(metric.Gauge, "kernscope_table_limit", "Rows of the table that may have a name.", float64(limit), labels...)
 		}
 	}
 }
