@@ -77,8 +77,11 @@ func openMain(flags *web.FlagConfig) ([]listener, error) {
 	var all []listener
 	for _, address := range *flags.WebListenAddresses {
 		open := openTCP
-		if strings.HasPrefix(address, "vsock:") {
+		switch {
+		case strings.HasPrefix(address, "vsock:"):
 			open = openVsock
+		case strings.HasPrefix(address, "unix:"):
+			open = openUnix
 		}
 		l, err := open(address)
 		if err != nil {
@@ -110,8 +113,18 @@ func inherited() ([]listener, error) {
 	return all, nil
 }
 
-// openTCP opens an address such as :9436 or [::1]:9436.
-func openTCP(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+// openTCP opens an address such as :9436 or [::1]:9436. Without a port, any port would do for the
+// kernel, and nobody would know which it is.
+func openTCP(address string) (net.Listener, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if port == "" {
+		return nil, errors.New("it has no port")
+	}
+	return net.Listen("tcp", address)
+}
 
 // openVsock opens an address such as vsock://:9436. On such an address, the host of a virtual
 // machine reaches kernscope without a network.
@@ -153,7 +166,7 @@ func explain(err error, address, remedy string) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("listening on %s: the port is taken, perhaps by another kernscope; stop the process that uses it (ss -ltnp shows it), or %s", address, remedy)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE; grant it, or %s", address, remedy)
+		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE, a unix socket a folder that may be written to; or %s", address, remedy)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("listening on %s: this machine has no such address; %s", address, remedy)
 	}
