@@ -84,11 +84,11 @@ var (
 	counterLint = `ebpf_tcp_retransmits_by_dest counter metrics should have "_total" suffix`
 )
 
-// allOptions returns the flags that switch on every option of every collector.
-func allOptions() (flags []string) {
+// switches returns the flags that switch on every option of every collector that can be switched on.
+func switches() (flags []string) {
 	for _, s := range builtin.Collectors() {
 		for _, o := range s.Options {
-			if _, isSwitch := o.Zero().(bool); isSwitch { // others are on by their default
+			if _, isSwitch := o.Zero().(bool); isSwitch {
 				flags = append(flags, "--collector."+s.Name+"."+o.Name)
 			}
 		}
@@ -101,7 +101,7 @@ func TestPromtoolFindsNothing(t *testing.T) {
 	write(t)
 	for _, unit := range []string{"microseconds", "seconds"} {
 		body := eventually(t, "no metrics", func() (string, error) {
-			return get(t, "http://"+kernscope(t, append(allOptions(), "--units="+unit)...)+"/metrics")
+			return get(t, "http://"+kernscope(t, append(switches(), "--units="+unit)...)+"/metrics")
 		})
 		check := exec.CommandContext(t.Context(), filepath.Join(environment(t, "PROMETHEUS_TOOLS"), "promtool"), "check", "metrics")
 		check.Stdin = strings.NewReader(body)
