@@ -14,7 +14,7 @@
  */
 enum row_generation {
 	ROW_MAP_FULL = 1, /* the generation has all of its rows */
-	ROW_SHARE_FULL, /* the user or cgroup has its share of them */
+	ROW_SHARE_FULL, /* the user, cgroup or network has its share of them */
 	ROW_NO_MEMORY,
 	ROW_BUSY, /* the map was being changed by what was interrupted */
 	ROW_GENERATION = 16, /* the first */
@@ -32,7 +32,7 @@ enum row_generation {
  */
 struct row_gate {
 	__u64 all;
-	__u64 by[ROW_SHARES]; /* users and cgroups, by hash: some share a share */
+	__u64 by[ROW_SHARES]; /* whoever pays, by hash: some share a share */
 };
 
 /*
@@ -62,42 +62,44 @@ static __always_inline __u64 *row_share(struct row_gate *gate, __u64 generation,
 	return &gate->by[(whose ^ generation << 40) * 0x9e3779b97f4a7c15 >> 56];
 }
 
-/* Who adds a row: a user but for root, and a cgroup but for the root of all. */
-static __always_inline void row_payers(struct row_gate *gate, __u64 generation, __u64 **user,
-				       __u64 **group)
+/* Who a row is added for: up to two, by a number each. 0 is nobody. */
+struct row_payers {
+	__u64 first;
+	__u64 second;
+};
+
+/* The running task's user, but for root, and its cgroup, but for the root of all. */
+static __noinline long row_payers_of_current(struct row_payers *payers)
 {
 	__u32 uid = bpf_get_current_uid_gid();
 	struct cgroup_key cgroup = {};
 
 	cgroup_of_current(&cgroup);
-	*user = uid ? row_share(gate, generation, uid | 1ull << 32) : NULL;
-	*group = cgroup.id > 1
-			 ? row_share(gate, generation, cgroup.id ^ (__u64)cgroup.hierarchy << 56)
-			 : NULL;
+	payers->first = uid ? uid | 1ull << 32 : 0;
+	payers->second = cgroup.id > 1 ? cgroup.id ^ (__u64)cgroup.hierarchy << 56 : 0;
+	return 0;
+}
+
+static __always_inline void row_give_back(struct row_gate *gate, __u64 generation, __u64 whose)
+{
+	if (whose)
+		__sync_fetch_and_add(row_share(gate, generation, whose), -1);
 }
 
 /* Takes a row of everything that it counts for. Returns 0, or why there is none. */
-static __noinline long row_admit(struct row_gate *gate, __u64 generation, __u64 limit)
+static __noinline long row_admit(struct row_gate *gate, __u64 generation, __u64 limit, __u64 first,
+				 __u64 second)
 {
-	__u64 *user, *group;
-
-	/* Asked first, as it is cheap: a storm of names ends here. */
-	if (gate->all >> 32 == generation && (__u32)gate->all >= limit)
-		return ROW_MAP_FULL;
-	row_payers(gate, generation, &user, &group);
-	if (user && !row_take(user, generation, limit / 4))
+	if (first && !row_take(row_share(gate, generation, first), generation, limit / 4))
 		return ROW_SHARE_FULL;
-	if (group && !row_take(group, generation, limit / 4)) {
-		if (user)
-			__sync_fetch_and_add(user, -1);
+	if (second && !row_take(row_share(gate, generation, second), generation, limit / 4)) {
+		row_give_back(gate, generation, first);
 		return ROW_SHARE_FULL;
 	}
 	if (row_take(&gate->all, generation, limit))
 		return 0;
-	if (user)
-		__sync_fetch_and_add(user, -1);
-	if (group)
-		__sync_fetch_and_add(group, -1);
+	row_give_back(gate, generation, first);
+	row_give_back(gate, generation, second);
 	return ROW_MAP_FULL;
 }
 
@@ -106,16 +108,12 @@ static __noinline long row_admit(struct row_gate *gate, __u64 generation, __u64 
  * kernel could not add. Returns why, if there is still none: the next event asks
  * again.
  */
-static __noinline long row_return(struct row_gate *gate, __u64 generation, long err)
+static __noinline long row_return(struct row_gate *gate, __u64 generation, long err, __u64 first,
+				  __u64 second)
 {
-	__u64 *user, *group;
-
-	row_payers(gate, generation, &user, &group);
 	__sync_fetch_and_add(&gate->all, -1);
-	if (user)
-		__sync_fetch_and_add(user, -1);
-	if (group)
-		__sync_fetch_and_add(group, -1);
+	row_give_back(gate, generation, first);
+	row_give_back(gate, generation, second);
 	switch (err) {
 	case -ROW_E2BIG:
 		return ROW_MAP_FULL;
@@ -125,27 +123,63 @@ static __noinline long row_return(struct row_gate *gate, __u64 generation, long 
 	return ROW_BUSY;
 }
 
-/*
- * Finds the row of a key of this generation, or adds it as a copy of "zero".
- * One user, and one cgroup, may add a quarter of "limit" rows. NULL means that
- * there is none, and "why" says which overflow row is to be used.
- */
-static __always_inline void *row_of_generation(void *map, const void *key, __u64 generation,
-					       const void *zero, struct row_gate *gate, __u64 limit,
-					       enum row_generation *why)
+/* Asked first, as it is cheap: a storm of names ends here. */
+static __always_inline bool row_none_left(struct row_gate *gate, __u64 generation, __u64 limit)
 {
-	void *row = bpf_map_lookup_elem(map, key);
+	return gate->all >> 32 == generation && (__u32)gate->all >= limit;
+}
+
+/* Adds the row of a key that has none, as a copy of "zero". */
+static __always_inline void *row_add(void *map, const void *key, __u64 generation, const void *zero,
+				     struct row_gate *gate, __u64 limit,
+				     const struct row_payers *payers, enum row_generation *why)
+{
 	long err;
 
-	if (row)
-		return row;
-	*why = row_admit(gate, generation, limit);
+	*why = row_admit(gate, generation, limit, payers->first, payers->second);
 	if (*why)
 		return NULL;
 	err = bpf_map_update_elem(map, key, zero, BPF_NOEXIST);
 	if (err)
-		*why = row_return(gate, generation, err);
+		*why = row_return(gate, generation, err, payers->first, payers->second);
 	return bpf_map_lookup_elem(map, key);
+}
+
+/*
+ * Finds the row of a key of this generation, or adds it. The running task's user
+ * and its cgroup may add a quarter of "limit" rows each. NULL means that there is
+ * none, and "why" says which overflow row is to be used.
+ */
+static __always_inline void *row_of_task(void *map, const void *key, __u64 generation,
+					 const void *zero, struct row_gate *gate, __u64 limit,
+					 enum row_generation *why)
+{
+	void *row = bpf_map_lookup_elem(map, key);
+	struct row_payers payers;
+
+	if (row)
+		return row;
+	*why = ROW_MAP_FULL;
+	if (row_none_left(gate, generation, limit))
+		return NULL;
+	row_payers_of_current(&payers);
+	return row_add(map, key, generation, zero, gate, limit, &payers, why);
+}
+
+/* The same where no task is to be charged, but a number that is not 0. */
+static __always_inline void *row_of_payer(void *map, const void *key, __u64 generation,
+					  const void *zero, struct row_gate *gate, __u64 limit,
+					  __u64 payer, enum row_generation *why)
+{
+	void *row = bpf_map_lookup_elem(map, key);
+	struct row_payers payers = {.first = payer};
+
+	if (row)
+		return row;
+	*why = ROW_MAP_FULL;
+	if (row_none_left(gate, generation, limit))
+		return NULL;
+	return row_add(map, key, generation, zero, gate, limit, &payers, why);
 }
 
 #endif

@@ -53,8 +53,8 @@ const (
 type Bound struct {
 	// Option names the int option that says how many.
 	Option string
-	// Times is how many times as many the table has; 0 is once.
-	Times uint32
+	// Percent is how many of these the table has; 0 is all.
+	Percent uint32
 }
 
 // Overflow describes the rows for what finds a map full. Their labels read
@@ -123,7 +123,7 @@ type Metric struct {
 	// Highest is the last finite bucket of a LinearHistogram.
 	Highest int
 	// Part names the counter that a Ratio is of, Whole those whose sum it is
-	// to; samples of equal labels belong together. Window is its time.
+	// to: all or none of these are durations. Samples of equal labels belong together. Window is its time.
 	Part   string
 	Whole  []string
 	Window time.Duration

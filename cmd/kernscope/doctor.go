@@ -60,7 +60,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 		if err != nil {
 			return err
 		}
-		e := engine.New(cfg)
+		e := engine.NewUntil(ctx, cfg)
 		defer e.Close()
 		// A reading shows what attaching does not.
 		if _, err := e.Families(ctx, nil); err != nil {

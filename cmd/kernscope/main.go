@@ -76,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == "--completion-bash" && !strings.HasPrefix(args[1], "-") {
 		args = args[:1]
 	}
-	name, err := app.Parse(args)
+	name, err := parse(app, collectors, args)
 	if done != nil {
 		return *done
 	}

@@ -173,8 +173,8 @@ func TestStormOfCgroups(t *testing.T) {
 		every        int // cgroups from look to look
 		own          bool
 	}{
-		{"as shipped", Spec(), 2000, 1920 + 6, 100, true},
-		{"small", kerneltest.WithRows(Spec(), 16), 200, 64 + 6, 40, false},
+		{"as shipped", Spec(), 2000, 3840 + 6, 100, true},
+		{"small", kerneltest.WithRows(Spec(), 8), 200, 64 + 6, 40, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			controller := "pids"

@@ -18,7 +18,7 @@
 const volatile __u8 cfg_native[SYSCALL_NUMBERS];
 const volatile __u8 cfg_compat[SYSCALL_NUMBERS];
 
-/* The rows that a generation may add; by cgroup, four times as many. */
+/* The rows that a generation may add; by cgroup, eight times as many. */
 const volatile __u32 cfg_rows;
 
 enum fileops_operation {
@@ -85,8 +85,8 @@ static __always_inline int fileops_count(__u64 number)
 		if (!(does & 1 << operation))
 			continue;
 		key.operation = operation;
-		count = row_of_generation(&fileops_calls, &key, key.generation, &fileops_zero,
-					  &fileops_gate, cfg_rows, &why);
+		count = row_of_task(&fileops_calls, &key, key.generation, &fileops_zero,
+				    &fileops_gate, cfg_rows, &why);
 		if (!count) {
 			struct fileops_key other = {.operation = operation, .generation = why};
 
@@ -113,8 +113,8 @@ static __always_inline int fileops_cgroup_count(__u64 number)
 		if (!(does & 1 << operation))
 			continue;
 		key.operation = operation;
-		count = row_of_generation(&fileops_cgroup_calls, &key, key.generation,
-					  &fileops_zero, &fileops_gate, 4 * cfg_rows, &why);
+		count = row_of_task(&fileops_cgroup_calls, &key, key.generation, &fileops_zero,
+				    &fileops_gate, 8 * cfg_rows, &why);
 		if (!count) {
 			struct fileops_cgroup_key other = {.operation = operation,
 							   .generation = why};

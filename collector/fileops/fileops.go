@@ -62,12 +62,12 @@ func Spec() collector.Spec {
 		},
 		Options: []collector.Option{
 			{Name: "cgroups", Help: "Count by cgroup, too: the service, pod or container that a process belongs to."},
-			{Name: "rows", Default: 480, Help: "Serve at most so many pairs of name and operation; with cgroups, four times as many."},
+			{Name: "rows", Default: 480, Help: "Serve at most so many pairs of name and operation; with cgroups, eight times as many."},
 		},
 		Tables: []collector.Table{
 			{Map: "fileops_calls", Labels: labels, Overflow: overflow, Bound: &collector.Bound{Option: "rows"}},
 			{
-				Map: "fileops_cgroup_calls", Labels: withCgroups, Overflow: overflow, Bound: &collector.Bound{Option: "rows", Times: 4},
+				Map: "fileops_cgroup_calls", Labels: withCgroups, Overflow: overflow, Bound: &collector.Bound{Option: "rows", Percent: 800},
 				Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups},
 			},
 		},

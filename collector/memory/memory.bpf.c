@@ -202,8 +202,8 @@ static __always_inline int memory_count_process(enum memory_fault fault)
 
 	/* Some kernels leave alone what is behind the NUL: here it is zero. */
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
-	count = row_of_generation(&memory_processes, &key, key.generation, &memory_zero_count,
-				  &memory_gate, cfg_rows, &why);
+	count = row_of_task(&memory_processes, &key, key.generation, &memory_zero_count,
+			    &memory_gate, cfg_rows, &why);
 	if (!count) {
 		__builtin_memset(key.comm, 0, sizeof(key.comm));
 		key.generation = why;

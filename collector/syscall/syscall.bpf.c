@@ -161,8 +161,8 @@ static __always_inline int syscall_error(bool typed, struct pt_regs *regs, long 
 		return 0;
 	key.number = number;
 	key.error = -ret;
-	count = row_of_generation(&syscall_errors, &key, key.generation, &syscall_zero_count,
-				  &syscall_gate, cfg_rows, &why);
+	count = row_of_task(&syscall_errors, &key, key.generation, &syscall_zero_count,
+			    &syscall_gate, cfg_rows, &why);
 	if (!count) {
 		key.number = 0;
 		key.error = 0;

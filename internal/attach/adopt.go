@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -17,7 +18,7 @@ import (
 // returns nil if nothing is attached yet, and leaves maps alone that there are
 // already.
 func (s *Share) Adopt(p *Plan, m *Maps) *Set {
-	if s == nil || s.taken == nil || !m.created.IsZero() {
+	if s == nil || s.taken == nil || m.created != 0 {
 		return nil
 	}
 	dir := s.in.of(s.collector, p.identity)
@@ -77,7 +78,7 @@ func adoptMaps(dir string, p *Plan, m *Maps) (objects, error) {
 			return nil, fmt.Errorf("map %s has room for %d rows, and this machine's devices need %d by now", name, one.MaxEntries(), spec.MaxEntries)
 		}
 	}
-	m.created, m.adopted = info.ModTime(), true
+	m.created, m.adopted = info.ModTime().Sub(time.Unix(0, 0)), true
 	return pinned, nil
 }
 

@@ -82,6 +82,8 @@ type Problem struct {
 	// Unsupported means that this machine lacks something the collector needs.
 	// Otherwise it should work and does not.
 	Unsupported bool
+	// Passes means that a source is there and cannot be opened now.
+	Passes bool
 	// Waits means that what is missing may come by itself: a module, a file.
 	Waits bool
 	// Hook is the hook without a place, if that is the problem, and Option the

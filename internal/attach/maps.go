@@ -12,6 +12,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/metric"
 	"golang.org/x/sys/unix"
 )
 
@@ -22,20 +23,27 @@ type Maps struct {
 	// variables are those that can be set while programs run.
 	variables map[string]*ebpf.Variable
 	fixed     map[string]uint64 // bytes of maps that have all their memory from the start
-	created   time.Time
+	clock     *metric.BootClock
+	created   time.Duration // on that clock; 0 if the counts have not begun
 	// adopted means that an earlier process created them.
 	adopted bool
 }
 
 // NewMaps returns no maps: what is attached creates those that it needs.
 func NewMaps() *Maps {
-	m := &Maps{fixed: make(map[string]uint64)}
+	m := &Maps{fixed: make(map[string]uint64), clock: metric.NewBootClock()}
 	m.Close()
 	return m
 }
 
-// Created returns when the counts began; the zero time if they have not.
-func (m *Maps) Created() time.Time { return m.created }
+// Created returns when the counts began, as the wall clock has it now; the zero
+// time if they have not.
+func (m *Maps) Created() time.Time {
+	if m.created == 0 {
+		return time.Time{}
+	}
+	return m.clock.Wall(m.created)
+}
 
 // Adopted reports whether an earlier process created the maps.
 func (m *Maps) Adopted() bool { return m.adopted }
@@ -73,7 +81,7 @@ func (m *Maps) Close() {
 		one.Close()
 	}
 	m.byName, m.variables = make(map[string]*ebpf.Map), make(map[string]*ebpf.Variable)
-	m.created, m.adopted = time.Time{}, false
+	m.created, m.adopted = 0, false
 	clear(m.fixed)
 }
 
@@ -135,8 +143,8 @@ func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.C
 		return nil, fmt.Errorf("creating maps: %w", err)
 	}
 	maps.Copy(m.byName, coll.Maps)
-	if m.created.IsZero() {
-		m.created = time.Now()
+	if m.created == 0 {
+		m.created = m.clock.Now()
 	}
 	return slices.Collect(maps.Keys(coll.Maps)), nil
 }

@@ -32,7 +32,7 @@ type everyCPU struct {
 // period is a time for which a CPU is on.
 type period struct {
 	cpu    int
-	number uint64 // of [kernel.CPUPeriod]
+	number uint64 // of [kernel.OnlineCPUs]; 0 if it is not known
 }
 
 func newEveryCPU(spec *ebpf.ProgramSpec, prog *ebpf.Program) (*everyCPU, error) {
@@ -112,16 +112,12 @@ func loadEvent(path string, prog *ebpf.Program) (link.Link, error) {
 // follow attaches to CPUs that have come on and leaves those that are off.
 // Before it did, what happened on a CPU that came on was not seen.
 func (a *everyCPU) follow() error {
-	cpus, err := kernel.OnlineCPUs()
-	if err != nil {
-		return err
+	cpus, known := kernel.OnlineCPUs()
+	if !known {
+		return a.try()
 	}
 	on := make(map[period]bool)
-	for _, cpu := range cpus {
-		number, err := kernel.CPUPeriod(cpu)
-		if err != nil {
-			return err
-		}
+	for cpu, number := range cpus {
 		on[period{cpu, number}] = true
 	}
 	for p := range a.events {
@@ -140,6 +136,31 @@ func (a *everyCPU) follow() error {
 		}
 	}
 	return nil
+}
+
+// try attaches to every CPU that is on and has no event, where only trying tells
+// which are on. An event that ended with its CPU cannot be told from others. Once
+// there are events and the right to open more was given up, there are no others.
+func (a *everyCPU) try() error {
+	watched := make(map[int]bool)
+	for p := range a.events {
+		watched[p.cpu] = true
+	}
+	for cpu := 0; ; cpu++ {
+		if watched[cpu] {
+			continue
+		}
+		err := a.enter(period{cpu: cpu})
+		switch {
+		case err == nil, errors.Is(err, unix.ENODEV):
+		case len(watched) > 0 && (errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES)):
+			return nil
+		case len(a.events) > 0 && errors.Is(err, unix.EINVAL):
+			return nil // the kernel cannot have so many
+		default:
+			return fmt.Errorf("watching %s on CPU %d: %w", a.name, cpu, err)
+		}
+	}
 }
 
 func (a *everyCPU) leave(p period) error {

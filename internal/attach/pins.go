@@ -33,7 +33,7 @@ import (
 // another is loaded by now, the maps are adopted alone. The last is made when
 // all else is there, and is the first to be removed: what lacks it was left by
 // a process that was killed, and is worth nothing. Its time is when the
-// collector began to count.
+// collector began to count, on the boot clock: nobody sets that.
 type Pins struct {
 	dir string
 }

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Share is a collector's share of a directory of pins. A nil share pins
@@ -167,5 +168,6 @@ func (s *Set) pin(dir string) error {
 			return err
 		}
 	}
-	return os.Chtimes(filepath.Join(dir, complete), s.maps.created, s.maps.created)
+	began := time.Unix(0, int64(s.maps.created))
+	return os.Chtimes(filepath.Join(dir, complete), began, began)
 }

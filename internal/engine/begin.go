@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -29,12 +30,12 @@ func (u *unit) begin(ctx context.Context) State {
 	err := u.privileged(func() error {
 		return attach.Safely(func() error {
 			state = u.build(ctx)
-			return state.refused
+			return state.problem.Refusal()
 		})
 	})
 	switch {
 	case err == nil:
-	case state.refused == nil:
+	case state.problem.Refusal() == nil:
 		state = stateOf(attach.Explain("attaching", err))
 	case state.Reason != err.Error(): // it also says what the process gave up
 		state.Reason, state.Remedy = err.Error(), "restart kernscope, and let it hold these capabilities"
@@ -127,7 +128,7 @@ func fit(spec collector.Spec, obj *ebpf.CollectionSpec, value func(option string
 			if rows, ok = value(t.Bound.Option).(int); !ok || rows < minRows || rows > maxRows {
 				return fmt.Errorf("option %s: a table has %d to %d rows", t.Bound.Option, minRows, maxRows)
 			}
-			rows *= max(1, int(t.Bound.Times))
+			rows = rows * cmp.Or(int(t.Bound.Percent), 100) / 100
 		}
 		table.Fit(t, obj, uint32(rows))
 	}

@@ -42,6 +42,9 @@ func (u *unit) read() (out *reading) {
 
 // look reads the collector, which is locked.
 func (u *unit) look() (*reading, error) {
+	if state := u.status.get(); state.passes() {
+		u.startAgain()
+	}
 	if u.session == nil {
 		out := new(reading)
 		out.self.addState(u.status.get())
@@ -83,11 +86,11 @@ func (u *unit) warn(read *reading) {
 		switch t := read.tables[name]; {
 		case !t.Changed:
 		case t.Full:
-			more := "none: the table has what this machine needs; restart kernscope if it needs more by now"
+			remedy := "restart kernscope, which makes room for what is there by then"
 			if bound := u.spec.Table(name).Bound; bound != nil {
-				more = fmt.Sprintf("--collector.%s.%s", u.spec.Name, bound.Option)
+				remedy = fmt.Sprintf("--collector.%s.%s raises the number of rows", u.spec.Name, bound.Option)
 			}
-			u.status.logger.Warn("Table is full: events count as other", "table", name, "rows", t.Names, "raised_by", more)
+			u.status.logger.Warn("Table is full: events count as other", "table", name, "rows", t.Names, "remedy", remedy)
 		default:
 			u.status.logger.Info("Table has room again", "table", name, "rows", t.Names)
 		}
@@ -105,7 +108,8 @@ func (u *unit) overdue() *reading {
 	return out
 }
 
-// permitted says whether the kernel still lets the collector's maps be read.
+// permitted returns the error with which the kernel refuses to let the
+// collector's maps be read; nil if it does not.
 func (u *unit) permitted() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

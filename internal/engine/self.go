@@ -60,7 +60,7 @@ func (s *selfMetrics) addState(state State) {
 		"Whether the collector is attached and was read without error.", success, "collector", state.Collector)
 	s.put(metric.Gauge, "kernscope_collector_info",
 		"How the collector fares: running, waiting (for its module or file), unsupported (the machine lacks what it needs), denied (the kernel does not permit it to this process), failed or stopped, and why.",
-		1, "collector", state.Collector, "status", string(state.Status), "reason", state.Reason)
+		1, "collector", state.Collector, "status", string(state.Status), "reason", strings.ToValidUTF8(state.Reason, "\uFFFD"))
 }
 
 // add reports on a collector that is attached, which is locked, and its last
@@ -93,8 +93,8 @@ func (s *selfMetrics) add(u *unit, read *reading) {
 	s.addLosses(u, read)
 }
 
-// addHook says where a hook is attached: a sample for each program, or one for
-// a source.
+// addHook reports where a hook is attached: a sample for each program, or one
+// for a source.
 func (s *selfMetrics) addHook(name string, h attach.HookState) {
 	places := strings.Split(h.Attach, " and ")
 	for i, program := range append(h.Programs, "")[:max(1, len(h.Programs))] {
@@ -140,7 +140,7 @@ func (s *selfMetrics) addMaps(u *unit, read *reading) {
 	}
 }
 
-// addTables says of each table that may be full how full it is.
+// addTables reports how full each table is that may be full.
 func (s *selfMetrics) addTables(u *unit, read *reading) {
 	for _, name := range slices.Sorted(maps.Keys(read.tables)) {
 		if u.spec.Table(name).Overflow == nil {
@@ -155,7 +155,7 @@ func (s *selfMetrics) addTables(u *unit, read *reading) {
 			"Whether events found no room in the table within the last two minutes; they count as other.", full, labels...)
 		if limit := u.session.tables[name].Limit(); limit > 0 {
 			s.put(metric.Gauge, "kernscope_table_rows", "Rows of the table that have a name.", float64(read.tables[name].Names), labels...)
-			s.put(metric.Gauge, "kernscope_table_rows_limit", "Rows of the table that may have a name.", float64(limit), labels...)
+			s.put(metric.Gauge, "kernscope_table_limit", "Rows of the table that may have a name.", float64(limit), labels...)
 		}
 	}
 }

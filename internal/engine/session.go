@@ -100,7 +100,7 @@ func (b *builder) add(m collector.Metric) error {
 	case !b.cfg.Wanted(m.When, m.Unless) || b.served[m.Name]:
 		return nil
 	case m.Kind == collector.Ratio:
-		s.ratios = append(s.ratios, newRatio(m, u.env.Window))
+		s.ratios = append(s.ratios, newRatio(m, u.spec, u.env.Buckets.Unit(), u.env.Window))
 		return nil
 	case !s.set.Uses(m.Map) && b.isAbsent(m):
 		return nil

@@ -34,7 +34,7 @@ func Rooms() []Room {
 		{"collector/*", "one collector: program, Spec, test, README, generated object", []string{"collector", "internal/label", "internal/metric"}},
 		{"collector/builtin", "the one list of collectors", []string{"collector", "collector/*"}},
 		{"internal/attach", "a plan and maps in, a set of attached programs out", []string{"collector", "internal/kernel", "internal/label", "internal/metric"}},
-		{"internal/table", "map → rows → labels, once for each row; overflow rows and stale owners", []string{"collector", "internal/label", "internal/metric"}},
+		{"internal/table", "map → rows → labels, once for each row; rows for what does not fit, and rows that go", []string{"collector", "internal/label", "internal/metric"}},
 		{"internal/engine", "collectors as state machines: Spec → attached programs → families", []string{"collector", "internal/attach", "internal/kernel", "internal/label", "internal/metric", "internal/table"}},
 		{"internal/engine/enginetest", "a collector for tests of the engine, with programs that fail in every way", []string{"collector"}},
 		{"internal/kit", "Specs → scrape configuration, rules and their tests, dashboard, units of systemd", []string{"collector", "internal/metric"}},

@@ -38,6 +38,10 @@ func (m *Machine) Access() Finding {
 			return refusal("loading a BPF program", err)
 		}
 		prog.Close()
+		if err := checkPossibleCPUs(); err != nil {
+			return no("reading maps that count on every CPU: "+err.Error(),
+				"where a container has files of its own in place of those of "+cpuFolder+", show it the kernel's")
+		}
 		return yes()
 	})
 }

@@ -6,29 +6,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf/btf"
 )
-
-// FuzzCPUs checks that any list of CPUs is an error or an ascending list, which is not much longer
-// than the text says.
-func FuzzCPUs(f *testing.F) {
-	for _, list := range []string{"0-2,4", "", "-", "0-1,x", "0-999999999", "0-9,0-9", "4294967296"} {
-		f.Add(list)
-	}
-	f.Fuzz(func(t *testing.T, list string) {
-		cpus, err := parseCPUs(list)
-		if err == nil && (len(cpus) == 0 || cpus[0] < 0 || !slices.IsSorted(cpus) || len(slices.Compact(slices.Clone(cpus))) < len(cpus)) {
-			t.Errorf("%q: %v", list, cpus)
-		}
-		if len(cpus) > 1<<16 {
-			t.Errorf("%q: %d CPUs", list, len(cpus))
-		}
-	})
-}
 
 // FuzzSymbols checks that any list of symbols can be read, and that a line which is none hides no
 // function.
@@ -46,12 +28,11 @@ func FuzzSymbols(f *testing.F) {
 
 // FuzzFiles checks that whatever the kernel's files say, questions to it have answers.
 func FuzzFiles(f *testing.F) {
-	for _, text := range []string{"", "live\n", "1\n", "0-3\n", "coming", "nf_conntrack 212992 1 - Live 0x0\n", "kernel/net/nf_conntrack.ko\n", "\x00\n"} {
+	for _, text := range []string{"", "live\n", "1\n", "coming", "nf_conntrack 212992 1 - Live 0x0\n", "kernel/net/nf_conntrack.ko\n", "\x00\n"} {
 		f.Add(text)
 	}
 	names := []string{
 		"/proc/modules", "/proc/kallsyms", "/proc/sys/kernel/ftrace_enabled", "/sys/kernel/debug/kprobes/enabled", "/sys/kernel/debug/kprobes/blacklist",
-		cpuFolder + "/online", cpuFolder + "/present", cpuFolder + "/cpu0/online",
 	}
 	for _, name := range []string{"initstate", "refcnt", "version", "srcversion"} {
 		names = append(names, modulesFolder+"/nf_conntrack/"+name)
@@ -81,9 +62,6 @@ func FuzzFiles(f *testing.F) {
 		m.KprobesArmed()
 		m.Ftrace()
 		_, _ = m.Holders("nf_conntrack")
-		if cpus, err := m.files.onlineCPUs(); err == nil && len(cpus) == 0 {
-			t.Errorf("%q: there is no CPU", text)
-		}
 	})
 }
 

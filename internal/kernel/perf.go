@@ -26,7 +26,8 @@ func SoftwareEvent(name string) (uint64, bool) {
 }
 
 // OpenSoftwareEvent opens a software event of perf on a CPU, for all tasks, so
-// that a program attached to it runs at every occurrence.
+// that a program attached to it runs at every occurrence. ENODEV means that the
+// CPU is off, EINVAL that the kernel cannot have so many.
 func OpenSoftwareEvent(number uint64, cpu int) (int, error) {
 	attr := unix.PerfEventAttr{
 		Type:   unix.PERF_TYPE_SOFTWARE,
@@ -41,11 +42,10 @@ func OpenSoftwareEvent(number uint64, cpu int) (int, error) {
 // all tasks. It tries, and explains a refusal.
 func (m *Machine) PerfEvents() Finding {
 	return m.once("perf events", func() Finding {
-		cpus, err := OnlineCPUs()
-		if err != nil {
-			return Finding{Reason: err.Error()}
+		fd, err := -1, error(unix.ENODEV)
+		for cpu := 0; errors.Is(err, unix.ENODEV); cpu++ { // until one is on
+			fd, err = OpenSoftwareEvent(unix.PERF_COUNT_SW_DUMMY, cpu)
 		}
-		fd, err := OpenSoftwareEvent(unix.PERF_COUNT_SW_DUMMY, cpus[0])
 		switch {
 		case err == nil:
 			unix.Close(fd)

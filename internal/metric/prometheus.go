@@ -24,7 +24,8 @@ type Families []Family
 func (fs Families) Gather() ([]*dto.MetricFamily, error) { return fs.GatherWith(nil) }
 
 // GatherWith gathers the families and those of another gatherer, except those whose names are
-// taken. [prometheus.Gatherers] would do the same, but would look at every sample.
+// taken. [prometheus.Gatherers] would do the same, but would look at every sample. The others are
+// without the times at which they began.
 func (fs Families) GatherWith(more prometheus.Gatherer) ([]*dto.MetricFamily, error) {
 	var gathered []*dto.MetricFamily
 	var wrong prometheus.MultiError
@@ -61,11 +62,27 @@ func (fs Families) GatherWith(more prometheus.Gatherer) ([]*dto.MetricFamily, er
 		others, err := more.Gather()
 		wrong.Append(err)
 		for _, f := range others {
+			withoutCreated(f)
 			add(f)
 		}
 	}
 	slices.SortFunc(gathered, func(a, b *dto.MetricFamily) int { return strings.Compare(a.GetName(), b.GetName()) })
 	return gathered, wrong.MaybeUnwrap()
+}
+
+// withoutCreated removes the times at which client_golang's own counters began. It keeps what the wall
+// clock showed then, which is wrong as soon as somebody sets the clock.
+func withoutCreated(f *dto.MetricFamily) {
+	for _, m := range f.Metric {
+		switch {
+		case m.Counter != nil:
+			m.Counter.CreatedTimestamp = nil
+		case m.Histogram != nil:
+			m.Histogram.CreatedTimestamp = nil
+		case m.Summary != nil:
+			m.Summary.CreatedTimestamp = nil
+		}
+	}
 }
 
 // types are client_golang's names of the types.

@@ -34,14 +34,15 @@ func (k *keeper) clear(rows []rawRow, old func(rawRow) bool, gone map[string]boo
 	}
 	c.oldest = c.find()
 	kept := make([]rawRow, 0, len(rows))
+	moves := 0
 	for i, r := range rows {
-		if !stale(r) {
+		if !stale(r) || moves == k.most { // the next reading goes on
 			kept = append(kept, r)
 			continue
 		}
 		moved, err := c.move(r, old(r))
 		if moved {
-			i++
+			i, moves = i+1, moves+1
 			if !old(r) {
 				k.ledger.journal.generation.left++
 			}

@@ -186,6 +186,24 @@ func TestStormThenWork(t *testing.T) {
 	}
 }
 
+// TestMovesInTurns: what one reading does not move, the next ones do.
+func TestMovesInTurns(t *testing.T) {
+	const rows = 40
+	c := newCity(t, rows)
+	c.keeper.most = 7
+	for name := range uint32(rows) {
+		c.count(t, name, name%2, 1, 1+uint64(name))
+	}
+	for range rows/7 + 1 {
+		if served, _ := c.look(t); len(served) != rows {
+			t.Errorf("%d names are served of %d", len(served), rows)
+		}
+	}
+	if _, read := c.look(t); read.Entries != len(c.layout.overflow) {
+		t.Errorf("%d rows are left", read.Entries)
+	}
+}
+
 // TestIdleNamesGo: a name that nobody uses is given up after an hour, and not
 // before.
 func TestIdleNamesGo(t *testing.T) {
@@ -273,7 +291,7 @@ func (f failing) Delete(key any) error {
 func (c *city) interrupt(p *plan) {
 	l := c.keeper.ledger
 	l.rows, l.archive, l.pages = failing{l.rows, p}, failing{l.archive, p}, failing{l.pages, p}
-	c.keeper.generations = failing{c.keeper.generations, p}
+	c.keeper.present = failing{c.keeper.present, p}
 }
 
 // TestInterruptedMoves interrupts the moves at each of their changes to a map, as

@@ -21,19 +21,20 @@ import (
 type keeper struct {
 	layout  *layout
 	limit   int          // rows of names
+	most    int          // that move in one reading, or some more
 	owners  label.Owners // nil if the rows have none
 	rows    *raw
 	ledger  *ledger
-	pages   *ebpf.Map // of the journal
-	present *ebpf.Map // has the number of the generation; nil if there are none
-	// generations is the same map, to be changed.
-	generations store
-	done        *barrier
-	now         func() uint64
+	present store // the number of the generation; nil if there are none
+	done    *barrier
+	now     func() uint64
 }
 
 // generationSection holds the variable that says the present generation.
 const generationSection = ".data.generation"
+
+// atOnce is how many rows move in one reading: it has a deadline.
+const atOnce = 4096
 
 // How long a generation lasts at most, and how long a name stays that nobody
 // uses, in nanoseconds.
@@ -46,18 +47,19 @@ func newKeeper(spec collector.Table, l *layout, rows *raw, maps func(string) *eb
 	if !IsHash(rows.m.Type()) {
 		return nil, errors.New("rows that go must be in a hash")
 	}
-	k := &keeper{layout: l, limit: int(limit(spec, rows.m.MaxEntries())), rows: rows, pages: maps(spec.Map + collector.Journal), now: sinceBoot}
+	k := &keeper{layout: l, limit: int(limit(spec, rows.m.MaxEntries())), most: atOnce, rows: rows, now: sinceBoot}
 	if spec.Owners != nil {
 		k.owners = spec.Owners.As()
 	}
 	if l.hasGenerations() {
-		if k.present = maps(generationSection); k.present == nil {
+		present := maps(generationSection)
+		if present == nil {
 			return nil, fmt.Errorf("the object has no variable in section %s", generationSection)
 		}
-		k.generations = k.present
+		k.present = present
 	}
 	var err error
-	if k.ledger, err = newLedger(rows.m, maps(spec.Map+collector.Archive), k.pages); err != nil {
+	if k.ledger, err = newLedger(rows.m, maps(spec.Map+collector.Archive), maps(spec.Map+collector.Journal)); err != nil {
 		return nil, err
 	}
 	if k.done, err = newBarrier(); err != nil {
@@ -76,7 +78,7 @@ func sinceBoot() uint64 {
 // load reads the archive and the journal. It returns the rows without that whose
 // move was interrupted: the archive has it.
 func (k *keeper) load(c contents) (contents, error) {
-	passOver, err := k.ledger.load(k.pages)
+	passOver, err := k.ledger.load()
 	c.names = slices.DeleteFunc(c.names, func(r rawRow) bool { return passOver != nil && string(r.key) == string(passOver) })
 	return c, err
 }
@@ -144,7 +146,7 @@ func (k *keeper) begin(c contents, now uint64) (uint32, error) {
 		return number, nil
 	}
 	number++
-	if err := k.generations.Update(uint32(0), number, ebpf.UpdateAny); err != nil {
+	if err := k.present.Update(uint32(0), number, ebpf.UpdateAny); err != nil {
 		return 0, fmt.Errorf("beginning a generation: %w", err)
 	}
 	*present = generation{number: uint64(number), began: now, refused: found}

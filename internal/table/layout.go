@@ -4,7 +4,6 @@ package table
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -52,8 +51,8 @@ func newLayout(spec collector.Table, def *ebpf.MapSpec) (*layout, error) {
 	if l.findGeneration(def.Key); l.hasGenerations() != (spec.Bound != nil) {
 		return nil, fmt.Errorf("a table has rows of generations if its key has a member of enum %s, and only then", generationEnum)
 	}
-	if spec.Bound != nil && (spec.Overflow == nil || len(l.values)*len(l.reasons) > reservedRows || len(l.values) > reservedArchive) {
-		return nil, errors.New("a table that anybody can fill has overflow rows, and few")
+	if len(l.values) > reservedArchive || l.hasGenerations() && len(l.values)*len(l.reasons) > reservedRows {
+		return nil, fmt.Errorf("%d overflow rows are too many", len(l.values)*max(1, len(l.reasons)))
 	}
 	if spec.Overflow != nil {
 		l.overflow = l.overflowKeys()
@@ -189,8 +188,8 @@ func Fit(spec collector.Table, obj *ebpf.CollectionSpec, rows uint32) {
 		return
 	}
 	if rows > 0 {
-		// Two generations at once: a new one begins before the old one is gone.
-		def.MaxEntries = 2*rows + reservedRows
+		// A new generation begins before the old one is gone.
+		def.MaxEntries = rows + rows/2 + reservedRows
 	}
 	words := def.ValueSize/8 + 1
 	obj.Maps[spec.Map+collector.Archive] = &ebpf.MapSpec{
@@ -204,9 +203,11 @@ func Fit(spec collector.Table, obj *ebpf.CollectionSpec, rows uint32) {
 }
 
 // limit returns how many rows of names a table may have, of a map of this size.
+// What it is where the machine bounds the map does not follow it: the archive
+// outlives a map that became too small.
 func limit(spec collector.Table, entries uint32) uint32 {
 	if spec.Bound == nil {
-		return entries
+		return 1024 - reservedArchive
 	}
-	return (max(entries, reservedRows) - reservedRows) / 2
+	return (2*(max(entries, reservedRows)-reservedRows) + 2) / 3
 }

@@ -16,6 +16,7 @@ const noPreallocation = unix.BPF_F_NO_PREALLOC
 
 // store is a map as user space changes it.
 type store interface {
+	LookupBytes(key any) ([]byte, error)
 	Update(key, value any, flags ebpf.MapUpdateFlags) error
 	Delete(key any) error
 }
@@ -159,12 +160,12 @@ func newLedger(rows, archive, pages *ebpf.Map) (*ledger, error) {
 
 // load reads the archive and the journal. A move that was interrupted counts as
 // done: its source is returned, for the reader to pass over.
-func (l *ledger) load(pages interface{ LookupBytes(any) ([]byte, error) }) (passOver []byte, err error) {
+func (l *ledger) load() (passOver []byte, err error) {
 	rows, err := l.archived.rows()
 	if err != nil {
 		return nil, err
 	}
-	value, err := pages.LookupBytes(uint32(0))
+	value, err := l.pages.LookupBytes(uint32(0))
 	if err != nil {
 		return nil, fmt.Errorf("reading the journal: %w", err)
 	}

@@ -199,6 +199,7 @@ func TestOwnersGoFromAFullMap(t *testing.T) {
 	const size = 32
 	owners := &tenants{gone: make(map[byte]bool), leaving: func() {}}
 	h := newTenancy(t, size, owners)
+	h.keeper.limit = size
 	var made, last uint64
 	name := uint32(1)
 	for owner := uint32(1); owner <= 5; owner++ {
