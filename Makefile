@@ -3,16 +3,22 @@
 # Short names for the scripts. The scripts also run without make.
 
 .DEFAULT_GOAL := help
-.PHONY: help build package run gen test fuzz test-vm test-e2e test-systemd test-bare test-all accuracy bench lint
+.PHONY: help build package reproduce vulnerabilities run gen test fuzz test-vm test-e2e test-systemd test-bare test-all accuracy bench lint
 
 help: ## print this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: ## build ./kernscope, one static binary
 	scripts/build
 
 package: ## build .deb and .rpm for amd64 and arm64 into dist/
 	scripts/package
+
+reproduce: ## package the last commit twice, and compare
+	scripts/reproduce
+
+vulnerabilities: ## ask govulncheck for known faults of what the program calls
+	scripts/vulnerabilities
 
 run: ## build, serve, and print this machine's numbers (root)
 	scripts/run

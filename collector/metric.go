@@ -24,29 +24,61 @@ type Table struct {
 	Size func() (uint32, error)
 	// Owners says whose the rows are, where owners come and go.
 	Owners *Owners
+	// Bound bounds the rows, where anybody can add some: the key has a member of
+	// enum row_generation (bpf/generation.bpf.h).
+	Bound *Bound
+}
+
+// Companions returns the names of the maps that user space keeps beside the
+// table's, and pins with it: the journal of what it does to the table, and the
+// archive of rows that are not in the table any more.
+func (t Table) Companions() []string {
+	if t.Owners == nil && t.Bound == nil {
+		return nil
+	}
+	return []string{t.Map + Journal, t.Map + Archive}
+}
+
+// What the names of companions end in.
+const (
+	Journal = "_journal"
+	Archive = "_archive"
+)
+
+// Bound is how many rows of names a table may have. A generation of rows has as
+// many at most. When a generation is over, its rows move to the archive, and
+// programs add those that are still in use anew. What both have of a name is
+// served as one row. Where both together have too many names, and when a name
+// has been idle for an hour, its counts move exactly to the row "gone".
+type Bound struct {
+	// Option names the int option that says how many.
+	Option string
+	// Percent is how many of these the table has; 0 is all.
+	Percent uint32
 }
 
 // Overflow describes the rows for what finds a map full. Their labels read
-// "other".
+// "other". In the archive, the labels of rows that stand for several idle ones
+// read "gone".
 type Overflow struct {
 	// Each names an enum member of the key: there is one overflow row for each
 	// enumerator, with a key that is otherwise zero, and that label keeps its
 	// value. "" is one row whose key is all zero.
 	Each string
 	// Loss, if set, is the reason under which what these rows count is served
-	// as lost. Else the object's own losses may say so.
+	// as lost. Else the object's own losses may say so. A table with a [Bound] has
+	// overflow rows for each reason of enum row_generation, and serves these.
 	Loss string
 }
 
 // Owners are what a map's rows belong to, such as cgroups. When an owner is
-// gone its rows are stale: what they counted moves to rows that differ from
-// them only in the owner, which reads "gone". These take half of the map at
-// most; then the members that are not [Overflow.Each] read "other". The map is
-// a per-CPU hash. No program may count for an owner that is gone, but for one
-// that began to run while the owner was there.
+// gone its rows are stale: what they counted moves to rows of the archive that
+// differ from them only in the owner, which reads "gone". If there are too many,
+// the members that are not [Overflow.Each] read "gone" as well. The map is a
+// hash. No program may count for an owner that is gone, but for one that began
+// to run while the owner was there.
 type Owners struct {
-	// Field is the member of the key that identifies the owner. No owner has
-	// all its bits set.
+	// Field is the member of the key that identifies the owner.
 	Field string
 	// As makes what knows which owners there are and what they are called.
 	As func() label.Owners
@@ -91,7 +123,7 @@ type Metric struct {
 	// Highest is the last finite bucket of a LinearHistogram.
 	Highest int
 	// Part names the counter that a Ratio is of, Whole those whose sum it is
-	// to; samples of equal labels belong together. Window is its time.
+	// to: all or none of these are durations. Samples of equal labels belong together. Window is its time.
 	Part   string
 	Whole  []string
 	Window time.Duration

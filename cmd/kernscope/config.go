@@ -8,24 +8,23 @@ import (
 
 	"github.com/alecthomas/kingpin/v2"
 
-	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/kit"
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
 // printer writes something of the collectors for another program.
-type printer func([]collector.Spec, metric.Unit) ([]byte, error)
+type printer func(kit.Asked) ([]byte, error)
 
 // printout is something that "kernscope config" prints.
 type printout struct {
 	name, help string
 	// add adds the flags of its own.
-	add func(*kingpin.CmdClause) printer
+	add func(*kingpin.CmdClause, *collectorFlags) printer
 }
 
 func printouts() []printout {
-	plain := func(p printer) func(*kingpin.CmdClause) printer {
-		return func(*kingpin.CmdClause) printer { return p }
+	plain := func(p printer) func(*kingpin.CmdClause, *collectorFlags) printer {
+		return func(*kingpin.CmdClause, *collectorFlags) printer { return p }
 	}
 	return []printout{
 		{"prometheus", "Print a configuration of Prometheus that scrapes the collectors.", addScrape},
@@ -44,7 +43,7 @@ func configCommands(app *kingpin.Application) []addCommand {
 	for _, p := range printouts() {
 		commands = append(commands, func(_ *kingpin.Application, flags *collectorFlags) (string, action) {
 			cmd := parent.Command(p.name, p.help)
-			print := p.add(cmd)
+			print := p.add(cmd, flags)
 			named := flags.addNamed(cmd, "Only these collectors.")
 			return cmd.FullCommand(), func(_ context.Context, env environment) error {
 				specs, err := flags.chosen(*named)
@@ -55,7 +54,7 @@ func configCommands(app *kingpin.Application) []addCommand {
 				if err != nil {
 					return fmt.Errorf("flag --units: %w", err)
 				}
-				text, err := print(specs, unit)
+				text, err := print(kit.Asked{Specs: specs, Some: len(specs) < len(flags.specs), Unit: unit})
 				if err != nil {
 					return err
 				}
@@ -70,20 +69,26 @@ func configCommands(app *kingpin.Application) []addCommand {
 }
 
 // addScrape adds the flags of how Prometheus is to scrape.
-func addScrape(cmd *kingpin.CmdClause) printer {
+func addScrape(cmd *kingpin.CmdClause, _ *collectorFlags) printer {
 	layout := cmd.Flag("layout", "Where the collectors are served: one-port or per-collector.").
 		Default(string(kit.OnePort)).Enum(string(kit.OnePort), string(kit.PerCollector))
-	hosts := cmd.Flag("target", "Host to scrape, a name or an address without port; may be given again.").
-		PlaceHolder("HOST").Default("localhost").Strings()
+	hosts := cmd.Flag("target", "Host that serves kernscope, a name or an address without port; may be given again. (default: localhost)").
+		PlaceHolder("HOST").Strings()
+	textfiles := cmd.Flag("textfile-target", "Host that writes textfiles, which its node_exporter serves; may be given again.").
+		PlaceHolder("HOST").Strings()
 	alertmanagers := cmd.Flag("alertmanager", "Address of an Alertmanager, which alerts are sent to; may be given again.").
 		PlaceHolder("HOST:PORT").Strings()
 	native := cmd.Flag("native-histograms", "Ask for native histograms, as Prometheus can since 3.8.").
 		Default("true").Bool()
 	jobOnly := cmd.Flag("job-only", "Print kernscope's own job alone, for scrape_config_files of a Prometheus that has a configuration.").Bool()
-	return func(specs []collector.Spec, _ metric.Unit) ([]byte, error) {
-		text, err := kit.Prometheus(specs, kit.Scrape{
+	return func(asked kit.Asked) ([]byte, error) {
+		if len(*hosts) == 0 && len(*textfiles) == 0 {
+			*hosts = []string{"localhost"}
+		}
+		text, err := kit.Prometheus(asked, kit.Scrape{
 			Layout:        kit.Layout(*layout),
 			Hosts:         *hosts,
+			Textfiles:     *textfiles,
 			Native:        *native,
 			Alertmanagers: *alertmanagers,
 			JobOnly:       *jobOnly,

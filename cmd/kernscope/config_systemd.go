@@ -6,30 +6,33 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/kernscope/kernscope/collector"
-	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kit"
-	"github.com/kernscope/kernscope/internal/metric"
 )
 
 // addUnits adds the flag of where the units are to be written, as they are
 // several files.
-func addUnits(cmd *kingpin.CmdClause) printer {
+func addUnits(cmd *kingpin.CmdClause, collectors *collectorFlags) printer {
+	var toDirectory bool
 	directory := cmd.Flag("directory", "Write the files into this directory, such as /etc/systemd/system, instead of printing them.").
-		PlaceHolder("DIR").String()
-	return func(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
-		files, err := kit.Systemd(specs, serviceFlags(specs, unit)...)
+		PlaceHolder("DIR").IsSetByUser(&toDirectory).String()
+	return func(asked kit.Asked) ([]byte, error) {
+		files, err := kit.Systemd(asked, serviceFlags(collectors, asked)...)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", err, errUsage)
 		}
-		if *directory != "" {
-			return nil, writeUnits(*directory, files)
+		if toDirectory {
+			if *directory == "" {
+				return nil, fmt.Errorf("flag --directory: it is empty: %w", errUsage)
+			}
+			if err := kit.Install(*directory, files); err != nil {
+				return nil, fmt.Errorf("flag --directory: %w", err)
+			}
+			return nil, nil
 		}
 		// As "systemctl cat" prints several.
 		var out bytes.Buffer
@@ -43,35 +46,25 @@ func addUnits(cmd *kingpin.CmdClause) printer {
 	}
 }
 
-// serviceFlags returns what services must be told to run these collectors in this
-// unit: nothing, if that is what they do by default.
-func serviceFlags(specs []collector.Spec, unit metric.Unit) []string {
-	var flags []string
-	if unit != metric.Microseconds {
-		flags = append(flags, "--units="+unit.String())
+// serviceFlags returns what the user set for all commands, which services must be
+// told too.
+func serviceFlags(collectors *collectorFlags, asked kit.Asked) (flags []string) {
+	if *collectors.btf != "" {
+		flags = append(flags, "--btf="+*collectors.btf)
 	}
-	if len(specs) < len(builtin.Collectors()) {
-		flags = append(flags, "--collector.disable-defaults")
-		for _, s := range specs {
-			flags = append(flags, "--collector."+s.Name)
+	for _, s := range asked.Specs {
+		for _, o := range s.Options {
+			name := "collector." + s.Name + "." + o.Name
+			switch option := collectors.options[s.Name+"."+o.Name]; {
+			case !option.isSet():
+			case !option.IsBoolFlag():
+				flags = append(flags, "--"+name+"="+option.String())
+			case collector.IsOn(option.value):
+				flags = append(flags, "--"+name)
+			default:
+				flags = append(flags, "--no-"+name)
+			}
 		}
 	}
 	return flags
-}
-
-// writeUnits writes files by their path in a directory, which must exist.
-func writeUnits(directory string, files map[string][]byte) error {
-	if _, err := os.Stat(directory); err != nil {
-		return fmt.Errorf("flag --directory: %w", err)
-	}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		path := filepath.Join(directory, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("making room for %s: %w", name, err)
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
-			return fmt.Errorf("writing a unit: %w", err)
-		}
-	}
-	return nil
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
+	"github.com/kernscope/kernscope/internal/sandbox"
 )
 
 // report is what doctor finds, as --json prints it.
@@ -33,8 +34,10 @@ type report struct {
 	MoreNeeds []string `json:"more_needs,omitempty"`
 	// Held are the capabilities that serve holds for these collectors, Denied
 	// those that it cannot.
-	Held       []string       `json:"held_capabilities,omitempty"`
-	Denied     []string       `json:"denied_capabilities,omitempty"`
+	Held   []string `json:"held_capabilities,omitempty"`
+	Denied []string `json:"denied_capabilities,omitempty"`
+	// Sandbox says of each part what it forbids to serve, or why it cannot.
+	Sandbox    []string       `json:"sandbox"`
 	Modules    []string       `json:"modules,omitempty"`
 	Collectors []engine.State `json:"collectors"`
 	Well       bool           `json:"well"`
@@ -57,7 +60,7 @@ func addDoctor(app *kingpin.Application, flags *collectorFlags) (string, action)
 		if err != nil {
 			return err
 		}
-		e := engine.New(cfg)
+		e := engine.NewUntil(ctx, cfg)
 		defer e.Close()
 		// A reading shows what attaching does not.
 		if _, err := e.Families(ctx, nil); err != nil {
@@ -115,6 +118,9 @@ func examine(machine *kernel.Machine, specs []collector.Spec, e *engine.Engine) 
 	}
 	for _, d := range denied {
 		r.Denied = append(r.Denied, d.String())
+	}
+	for _, p := range sandbox.Known() {
+		r.Sandbox = append(r.Sandbox, p.String())
 	}
 	r.MoreNeeds, r.Modules = moreNeeds(specs), modules(machine, specs)
 	return r, nil
@@ -180,6 +186,9 @@ func (r *report) print(w io.Writer) {
 	}
 	for _, d := range r.Denied {
 		fmt.Fprintf(w, "While it serves, kernscope cannot hold %s.\n", d)
+	}
+	for _, p := range r.Sandbox {
+		fmt.Fprintf(w, "Sandbox while it serves: %s.\n", p)
 	}
 	var running, waiting, denied int
 	var names []string

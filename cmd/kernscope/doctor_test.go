@@ -9,6 +9,7 @@ import (
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/engine"
+	"github.com/kernscope/kernscope/internal/sandbox"
 )
 
 // printed is what doctor prints of collectors, without the machine.
@@ -39,6 +40,23 @@ func TestDoctorShowsWhatACollectorDoesWithout(t *testing.T) {
 `
 	if got != want {
 		t.Errorf("printed\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestDoctorSaysWhatTheSandboxForbids(t *testing.T) {
+	var out strings.Builder
+	r := &report{}
+	for _, p := range []sandbox.Part{{Name: "seccomp", Forbids: "much"}, {Name: "landlock", Forbids: "more", Reason: "the kernel has none"}} {
+		r.Sandbox = append(r.Sandbox, p.String())
+	}
+	r.print(&out)
+	for _, line := range []string{
+		"Sandbox while it serves: seccomp: forbids much.\n",
+		"Sandbox while it serves: landlock: not in force: the kernel has none.\n",
+	} {
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("no line %q in\n%s", line, &out)
+		}
 	}
 }
 

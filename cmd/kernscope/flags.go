@@ -67,20 +67,32 @@ func (f *collectorFlags) names() []string {
 	return names
 }
 
+// collectorArgument is the name of the argument of commands that names a
+// collector.
+const collectorArgument = "collector"
+
 // addNamed adds arguments that name collectors; shells complete them.
 func (f *collectorFlags) addNamed(cmd *kingpin.CmdClause, help string) *[]string {
-	return cmd.Arg("collector", help).HintOptions(f.names()...).Strings()
+	return cmd.Arg(collectorArgument, help).HintOptions(f.names()...).Strings()
+}
+
+// check returns an error if there is no collector of the name.
+func (f *collectorFlags) check(name string) error {
+	if slices.Contains([]string{"serve", "textfile", "list", "doctor", "config", "help"}, name) {
+		return fmt.Errorf("%q is a command: put it before its flags", name)
+	}
+	if !slices.Contains(f.names(), name) {
+		return fmt.Errorf("unknown collector %q: there are %s", name, strings.Join(f.names(), ", "))
+	}
+	return nil
 }
 
 // chosen returns the collectors to run: the named ones or, if none is named, those
 // that the flags leave on.
 func (f *collectorFlags) chosen(named []string) ([]collector.Spec, error) {
 	for _, name := range named {
-		if slices.Contains([]string{"serve", "textfile", "list", "doctor", "config", "help"}, name) {
-			return nil, fmt.Errorf("%q is a command: put it before its flags: %w", name, errUsage)
-		}
-		if !slices.Contains(f.names(), name) {
-			return nil, fmt.Errorf("unknown collector %q: there are %s: %w", name, strings.Join(f.names(), ", "), errUsage)
+		if err := f.check(name); err != nil {
+			return nil, fmt.Errorf("%w: %w", err, errUsage)
 		}
 	}
 	var chosen []collector.Spec
@@ -120,6 +132,9 @@ func (f *collectorFlags) engineConfig(specs []collector.Spec, logger *slog.Logge
 	unit, err := metric.ParseUnit(*f.units)
 	if err != nil {
 		return engine.Config{}, fmt.Errorf("flag --units: %w", err)
+	}
+	if err := checkDescriptors(specs); err != nil {
+		return engine.Config{}, err
 	}
 	machine, err := kernel.Open(*f.btf)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/prometheus/common/promslog"
@@ -40,9 +41,10 @@ type addCommand func(*kingpin.Application, *collectorFlags) (string, action)
 
 func main() {
 	frugal()
-	// SIGINT and SIGTERM end the program in order; a second one at once.
+	// SIGINT and SIGTERM end the program in order; a second one at once, unless it
+	// comes with the first: timeout(1) signals its child, and then its group.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
+	context.AfterFunc(ctx, func() { time.AfterFunc(200*time.Millisecond, stop) })
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
@@ -74,7 +76,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if len(args) == 2 && args[0] == "--completion-bash" && !strings.HasPrefix(args[1], "-") {
 		args = args[:1]
 	}
-	name, err := app.Parse(args)
+	name, err := parse(app, collectors, args)
 	if done != nil {
 		return *done
 	}

@@ -5,12 +5,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/attach"
@@ -30,6 +33,14 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 	dir := t.TempDir()
 	garbage := filepath.Join(dir, "garbage.btf")
 	if err := os.WriteFile(garbage, []byte("no type information"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	fifo, huge := filepath.Join(dir, "fifo"), filepath.Join(dir, "huge")
+	if err := errors.Join(unix.Mkfifo(fifo, 0o600), os.WriteFile(huge, nil, 0o600), os.Truncate(huge, 1<<40)); err != nil {
+		t.Fatal(err)
+	}
+	pipes := filepath.Join(dir, "pipes.yml")
+	if err := os.WriteFile(pipes, []byte("tls_server_config: {cert_file: fifo, key_file: fifo}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for _, tc := range []struct {
@@ -55,6 +66,45 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 		{[]string{"serve", "--web.config.file=" + dir + "/absent.yml"}, exitUsage, []string{"absent.yml"}},
 		{[]string{"serve", "--btf=" + dir + "/absent"}, exitFailure, []string{"--btf", "absent"}},
 		{[]string{"serve", "--btf=" + garbage}, exitFailure, []string{"--btf", "garbage.btf"}},
+		{[]string{"serve", "--btf=/dev/zero"}, exitFailure, []string{"--btf", "/dev/zero", "no regular file"}},
+		{[]string{"doctor", "--btf=" + fifo}, exitFailure, []string{"--btf", "fifo", "no regular file"}},
+		{[]string{"textfile", "--btf=" + dir}, exitFailure, []string{"--btf", "no regular file"}},
+		{[]string{"serve", "--btf=" + huge}, exitFailure, []string{"--btf", "huge", "bytes"}},
+		{[]string{"serve", "--web.config.file=/dev/zero"}, exitUsage, []string{"/dev/zero", "no regular file"}},
+		{[]string{"serve", "--web.config.file=" + fifo}, exitUsage, []string{"fifo", "no regular file"}},
+		{[]string{"serve", "--web.config.file=" + dir}, exitUsage, []string{"no regular file"}},
+		{[]string{"serve", "--web.config.file=" + pipes}, exitUsage, []string{"pipes.yml", "pipe or a device"}},
+		{[]string{"serve", "--web.config.file=" + huge}, exitUsage, []string{"huge", "bytes"}},
+		{[]string{"textfile", "--no-pin", "--window=1ms", "--directory=" + fifo}, exitFailure, []string{"fifo", "not a directory"}},
+		{[]string{"serve", "--web.listen-address="}, exitUsage, []string{"--web.listen-address", "give a value"}},
+		{[]string{"serve", "--web.config.file="}, exitUsage, []string{"--web.config.file", "give a value"}},
+		{[]string{"serve", "--web.telemetry-path="}, exitUsage, []string{"--web.telemetry-path", "give a value"}},
+		{[]string{"serve", "--web.max-requests="}, exitUsage, []string{"--web.max-requests", "give a value"}},
+		{[]string{"serve", "--web.ready="}, exitUsage, []string{"--web.ready", "give a value"}},
+		{[]string{"serve", "--keep-capabilities="}, exitUsage, []string{"--keep-capabilities", "give a value"}},
+		{[]string{"serve", "--pin-directory="}, exitUsage, []string{"--pin-directory", "give a value"}},
+		{[]string{"serve", "--btf", ""}, exitUsage, []string{"--btf", "give a value"}},
+		{[]string{"textfile", "--directory="}, exitUsage, []string{"--directory", "give a value"}},
+		{[]string{"config", "prometheus", "--target="}, exitUsage, []string{"--target", "give a value"}},
+		{[]string{"config", "systemd", "--directory="}, exitUsage, []string{"--directory", "give a value"}},
+		{[]string{"serve", "--units="}, exitUsage, []string{"--units", "give a value"}},
+		{[]string{"serve", "--units=fortnights"}, exitUsage, []string{"flag --units:", "microseconds"}},
+		{[]string{"config", "prometheus", "--layout=many"}, exitUsage, []string{"flag --layout:"}},
+		{[]string{"serve", "--log.level=loud"}, exitUsage, []string{"flag --log.level:"}},
+		{[]string{"serve", "--log.format=xml"}, exitUsage, []string{"flag --log.format:"}},
+		{[]string{"serve", "--web.max-requests=many"}, exitUsage, []string{"flag --web.max-requests:"}},
+		{[]string{"textfile", "--window=long"}, exitUsage, []string{"flag --window:"}},
+		{[]string{"serve", "--web.ready=some"}, exitUsage, []string{"flag --web.ready:", "some"}},
+		{[]string{"serve", "--pin=maybe"}, exitUsage, []string{"flag --pin is on or off", "maybe"}},
+		{[]string{"serve", "--no-pin=false"}, exitUsage, []string{"flag --no-pin is on or off"}},
+		{[]string{"serve", "--collector.syscall.errors="}, exitUsage, []string{"flag --collector.syscall.errors is on or off"}},
+		{[]string{"help", "nosuch"}, exitUsage, []string{`"nosuch"`, "serve, "}},
+		{[]string{"help", "config", "nosuch"}, exitUsage, []string{`"nosuch"`, "rules, "}},
+		{[]string{"help", "serve", "diskio"}, exitUsage, []string{`"diskio"`}},
+		{[]string{"nosuch", "--help"}, exitUsage, []string{`"nosuch"`, "diskio, "}},
+		{[]string{"config", "nosuch"}, exitUsage, []string{"nosuch"}},
+		{[]string{"nosuch"}, exitUsage, []string{"nosuch"}},
+		{[]string{"list", "nosuch"}, exitUsage, []string{"nosuch"}},
 	} {
 		code, stdout, stderr := command(t, tc.args...)
 		if code != tc.code {
@@ -72,8 +122,10 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 }
 
 func TestHelpAndVersion(t *testing.T) {
-	for flag, word := range map[string]string{"--help": "serve", "--version": "kernscope, version"} {
-		if code, stdout, stderr := command(t, flag); code != exitOK || !strings.Contains(stdout+stderr, word) {
+	for flag, word := range map[string]string{
+		"--help": "serve", "--version": "kernscope, version", "help": "serve", "help textfile": "--window", "help config rules": "rules",
+	} {
+		if code, stdout, stderr := command(t, strings.Fields(flag)...); code != exitOK || !strings.Contains(stdout+stderr, word) {
 			t.Errorf("%s: code %d, %q", flag, code, stdout+stderr)
 		}
 	}
@@ -135,6 +187,8 @@ func TestChosen(t *testing.T) {
 		{"list", nil},
 		{"list --no-collector.diskio --no-collector.syscall", []string{"-diskio", "-syscall"}},
 		{"list --collector.disable-defaults --collector.schedlat", []string{"schedlat"}},
+		{"list --collector.diskio=false --collector.syscall=false --collector.memory=true", []string{"-diskio", "-syscall"}},
+		{"list --collector.disable-defaults=true --collector.schedlat=true", []string{"schedlat"}},
 	} {
 		flags := parsed(t, strings.Fields(tc.args)...)
 		chosen, err := flags.chosen(nil)

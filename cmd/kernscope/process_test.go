@@ -30,6 +30,7 @@ const asCommand = "KERNSCOPE_TEST_AS_COMMAND"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asCommand) != "" {
+		intrude()
 		main()
 	}
 	os.Exit(m.Run())
@@ -40,7 +41,7 @@ func parsed(t *testing.T, args ...string) *collectorFlags {
 	app := kingpin.New("kernscope", "")
 	flags := addCollectorFlags(app, builtin.Collectors())
 	addList(app, flags)
-	if _, err := app.Parse(args); err != nil {
+	if _, err := parse(app, flags, args); err != nil {
 		t.Fatal(err)
 	}
 	return flags
@@ -123,6 +124,16 @@ func launch(t *testing.T, attr *syscall.SysProcAttr, argv []string) *process {
 	}
 	t.Cleanup(func() { _ = p.cmd.Process.Kill(); _ = p.cmd.Wait() })
 	return p
+}
+
+// says waits until the process has logged something.
+func (p *process) says(text string) {
+	p.t.Helper()
+	for deadline := time.Now().Add(time.Minute); !strings.Contains(p.log(), text); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("it does not say %q:\n%s", text, p.log())
+		}
+	}
 }
 
 // wait returns the exit code and what was written to standard error.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kingpin/v2"
@@ -37,10 +39,12 @@ type serveFlags struct {
 	path       *string
 	maxScrapes *int
 	ready      *string
+	openProbes *bool
 	noProcess  *bool
 	compat     *bool
 	keep       *string
 	pin        *pinFlags
+	sandbox    *bool
 }
 
 // addServe adds the command that serves metrics until it is told to stop.
@@ -49,20 +53,22 @@ func addServe(app *kingpin.Application, flags *collectorFlags) (string, action) 
 	cmd := app.Command("serve", "Attach and serve metrics. A single named collector is served on its own port.").Default()
 	f.named = flags.addNamed(cmd, "Only these collectors; each must run on this machine.")
 	f.web = kingpinflag.AddFlags(cmd, fmt.Sprintf(":%d", kit.Port))
-	cmd.GetFlag("web.listen-address").IsSetByUser(&f.addressSet)
+	cmd.GetFlag("web.listen-address").Help("Address to serve on; may be given again. :9436 or [::1]:9436; unix:///run/kernscope.sock?mode=0660, a socket; vsock://:9436, for the host of this virtual machine.").IsSetByUser(&f.addressSet)
 	f.path = cmd.Flag("web.telemetry-path", "Path of the metrics.").Default("/metrics").String()
 	f.maxScrapes = cmd.Flag("web.max-requests", "Scrapes that may run at once; more get status 503. 0 is no limit.").Default("100").Int()
 	f.ready = cmd.Flag("web.ready", "Collectors that must run for /-/ready to answer 200: any (one is enough), all, or names separated by commas. One that waits counts as running.").Default("any").PlaceHolder("any|all|NAME,...").String()
+	f.openProbes = cmd.Flag("web.open-probes", "Answer /-/healthy and /-/ready without the password that --web.config.file asks for.").Bool()
 	f.noProcess = cmd.Flag("web.disable-exporter-metrics", "Leave out the metrics about the exporter's own process (process_*, go_*, promhttp_*).").Bool()
 	f.compat = cmd.Flag("compat-ports", "Serve every collector on its own port as well.").Bool()
 	f.keep = cmd.Flag("keep-capabilities", "Capabilities to keep in effect after attaching, separated by commas; \"all\"; or \"none\", which also forbids to hold those that a collector takes for moments.").String()
 	f.pin = addPinFlags(cmd, "Go on counting when the exporter ends; the next start goes on from there. \"kernscope textfile --unpin\" ends it.", "false")
+	f.sandbox = cmd.Flag("sandbox", "After attaching, forbid this process to start programs, to write files, to open sockets, and to read files that it does not need.").Default("true").Bool()
 	return cmd.FullCommand(), f.serve
 }
 
-// serve lives the life of the process: probe, load, attach, listen, pin, give
-// privileges up, be ready; then close in reverse. It listens before it pins, since
-// the port is what most often fails, and pinning replaces what an earlier run left.
+// serve lives the life of the process: probe, listen, load, attach, pin, give
+// privileges up, enter the sandbox, be ready; then close in reverse. It listens
+// first, since the port is what most often fails. Clients that come early wait.
 func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	specs, err := f.collectors.chosen(*f.named)
 	if err != nil {
@@ -102,14 +108,13 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 	}
 	holder := new(privilege.Holder)
 	cfg.Privileged = holder.Do
-	e := engine.New(cfg)
-	defer e.Close()
-	if err := namedRun(*f.named, e); err != nil {
-		return err
-	}
+
 	self := f.selfRegistry()
+	var e *engine.Engine
 	s, err := server.Listen(server.Config{
-		Families:      endingWith(ctx, e.Families),
+		Families: endingWith(ctx, func(ctx context.Context, names []string) ([]metric.Family, error) {
+			return e.Families(ctx, names)
+		}),
 		Collectors:    func() []server.Collector { return describe(specs, e) },
 		Unready:       func() error { return ready.check(e.States()) },
 		SelfMetrics:   self,
@@ -118,33 +123,63 @@ func (f *serveFlags) serve(ctx context.Context, env environment) error {
 		MaxRequests:   *f.maxScrapes,
 		Web:           f.web,
 		CompatPorts:   *f.compat,
+		OpenProbes:    *f.openProbes,
 		Logger:        env.logger,
 	})
 	if err != nil {
 		return err
 	}
+	defer s.Close()
+	e = engine.NewUntil(ctx, cfg)
+	defer e.Close()
+	if ctx.Err() != nil {
+		return nil
+	}
+	if err := namedRun(*f.named, e); err != nil {
+		return err
+	}
+	// While sockets can be opened.
+	systemd := &notifier{logger: env.logger}
+	systemd.open()
+	confined, err := f.confinement(specs, s.Addresses())
+	if err != nil {
+		return err
+	}
 	left, err := f.settle(cfg.Pins, holder, holding(specs, e.States(), *f.keep, keep, e.Check), e)
 	if err != nil {
-		s.Close()
 		return errors.Join(err, e.Unpin())
 	}
 	logCapabilities(env.logger, left)
 	if len(left.Held) > 0 {
 		self.MustRegister(heldCapabilities(left.Held))
 	}
+	f.confine(confined, env.logger, self)
 	e.Follow()
 	if err := shedStart(); err != nil {
 		env.logger.Debug("Keeping the pages that only the start needed", "err", err)
 	}
+	if openToAll(s.Addresses(), *f.web.WebConfigFile) {
+		env.logger.Warn("Whoever reaches the address may read the metrics, which name processes, peers and devices: --web.config.file adds TLS and passwords")
+	}
+	s.LimitConnections(spareDescriptors())
 	s.Ready()
-	notify(env.logger, daemon.SdNotifyReady)
-	go watchdog(ctx, pause, env.logger, func(ctx context.Context) error {
+	systemd.notify(daemon.SdNotifyReady)
+	go watchdog(ctx, pause, systemd, func(ctx context.Context) error {
 		_, err := e.Families(ctx, nil)
 		return err
 	})
 	err = s.Serve(ctx)
-	notify(env.logger, daemon.SdNotifyStopping)
+	systemd.notify(daemon.SdNotifyStopping)
 	return err
+}
+
+// openToAll reports whether other machines can read an address without a password
+// or a certificate.
+func openToAll(addresses []net.Addr, webConfig string) bool {
+	return webConfig == "" && slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		tcp, ok := a.(*net.TCPAddr)
+		return ok && !tcp.IP.IsLoopback()
+	})
 }
 
 // settle pins what is attached, and gives privileges up. It returns which are left.
@@ -214,9 +249,13 @@ func (f *serveFlags) selfRegistry() *prometheus.Registry {
 	return self
 }
 
-// describe joins what the specs and the engine say of the collectors.
+// describe joins what the specs and the engine say of the collectors. There is
+// no engine yet while addresses are opened.
 func describe(specs []collector.Spec, e *engine.Engine) []server.Collector {
-	states := e.States()
+	states := make([]engine.State, len(specs))
+	if e != nil {
+		states = e.States()
+	}
 	described := make([]server.Collector, len(specs))
 	for i, s := range specs {
 		described[i] = server.Collector{

@@ -83,15 +83,17 @@ func (f *textfileFlags) write(ctx context.Context, env environment, specs []coll
 		return err
 	}
 	cfg.Window = *f.window
-	e := engine.New(cfg)
+	e := engine.NewUntil(ctx, cfg)
 	defer e.Close()
 
 	if mustWait(specs, e) {
 		select {
 		case <-ctx.Done():
-			return errors.New("told to end before anything was written")
 		case <-time.After(*f.window):
 		}
+	}
+	if ctx.Err() != nil {
+		return errors.New("told to end before anything was written")
 	}
 	e.EndWindow()
 	incomplete, err := writeFiles(ctx, specs, e, dir)

@@ -141,21 +141,21 @@ func TestTextfileWithoutBPF(t *testing.T) {
 	}
 	container := []string{"setpriv", "--bounding-set=-all", "--inh-caps=-all"}
 	code, stderr := startUnder(t, container, p.args("schedlat")...).wait()
-	if code != exitFailure || !strings.Contains(lastLine(stderr), "schedlat is unsupported") {
+	if code != exitFailure || !strings.Contains(lastLine(stderr), "schedlat is denied") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 	// node_exporter serves that it does not run, and no old numbers.
 	texts := p.texts(t)
 	broken := texts[filepath.Join(p.files, "schedlat.prom")]
 	if !strings.Contains(broken, `kernscope_collector_success{collector="schedlat"} 0`) ||
-		!strings.Contains(broken, `status="unsupported"`) || strings.Contains(broken, "ebpf_") {
+		!strings.Contains(broken, `status="denied"`) || strings.Contains(broken, "ebpf_") {
 		t.Errorf("schedlat's file says\n%s", broken)
 	}
 	if fileops := texts[filepath.Join(p.files, "fileops.prom")]; !strings.Contains(fileops, "ebpf_file_ops_total{") {
 		t.Errorf("fileops' file says\n%s", fileops)
 	}
 	code, stderr = startUnder(t, container, p.args()...).wait()
-	if code != exitFailure || !strings.Contains(lastLine(stderr), "no collector runs") {
+	if code != exitFailure || !strings.Contains(lastLine(stderr), "tcp-retransmit is denied") {
 		t.Errorf("exit code %d, %s", code, stderr)
 	}
 	texts = p.texts(t)

@@ -6,16 +6,42 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
-// notify tells systemd, if it waits to be told.
-func notify(logger *slog.Logger, state string) {
-	if _, err := daemon.SdNotify(false, state); err != nil {
-		logger.Warn("Cannot tell systemd", "state", strings.TrimSpace(state), "err", err)
+// notifier tells systemd how the process fares, if it waits to be told. It keeps
+// one socket, since the sandbox lets no other be opened.
+type notifier struct {
+	logger *slog.Logger
+	socket net.Conn // nil if systemd does not wait
+}
+
+// open opens the socket that the environment names.
+func (n *notifier) open() {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	socket, err := net.Dial("unixgram", path)
+	if err != nil {
+		n.logger.Warn("Cannot tell systemd how kernscope fares", "err", err)
+		return
+	}
+	n.socket = socket
+}
+
+// notify tells systemd a state.
+func (n *notifier) notify(state string) {
+	if n.socket == nil {
+		return
+	}
+	if _, err := n.socket.Write([]byte(state)); err != nil {
+		n.logger.Warn("Cannot tell systemd", "state", strings.TrimSpace(state), "err", err)
 	}
 }
 
@@ -32,7 +58,7 @@ func watchdogPause() (time.Duration, error) {
 // watchdog gives systemd a sign of life after every pause until ctx ends, but
 // only if answer, which does what a scrape does, returned before the next one
 // was due. Who misses WatchdogSec is killed and started anew.
-func watchdog(ctx context.Context, pause time.Duration, logger *slog.Logger, answer func(context.Context) error) {
+func watchdog(ctx context.Context, pause time.Duration, systemd *notifier, answer func(context.Context) error) {
 	if pause <= 0 {
 		return
 	}
@@ -48,9 +74,9 @@ func watchdog(ctx context.Context, pause time.Duration, logger *slog.Logger, ans
 		err := answer(limited)
 		cancel()
 		if err == nil {
-			notify(logger, daemon.SdNotifyWatchdog)
+			systemd.notify(daemon.SdNotifyWatchdog)
 		} else if ctx.Err() == nil {
-			logger.Warn("No sign of life for systemd: reading the collectors does not end", "after", pause, "err", err)
+			systemd.logger.Warn("No sign of life for systemd: reading the collectors does not end", "after", pause, "err", err)
 		}
 	}
 }

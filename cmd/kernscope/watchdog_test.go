@@ -46,10 +46,12 @@ func TestWatchdog(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
+	told := &notifier{logger: slog.New(slog.DiscardHandler)}
+	told.open()
 	asked := 0
 	go func() {
 		defer close(ended)
-		watchdog(ctx, pause, slog.New(slog.DiscardHandler), func(ctx context.Context) error {
+		watchdog(ctx, pause, told, func(ctx context.Context) error {
 			asked++
 			switch asked {
 			case 1:
@@ -58,7 +60,7 @@ func TestWatchdog(t *testing.T) {
 			case 2:
 				return errors.New("broken")
 			}
-			notify(slog.Default(), "an answer")
+			told.notify("an answer")
 			return nil
 		})
 	}()
@@ -88,7 +90,7 @@ func TestWatchdogIsNotWanted(t *testing.T) {
 		if err != nil || pause != 0 {
 			t.Errorf("%v: %v, %v", variables, pause, err)
 		}
-		watchdog(t.Context(), pause, slog.Default(), nil) // ends at once
+		watchdog(t.Context(), pause, nil, nil) // ends at once
 	}
 	t.Setenv("WATCHDOG_USEC", "soon")
 	if _, err := watchdogPause(); err == nil {

@@ -59,7 +59,7 @@ func warm(f *file) {
 	}
 }
 
-// warmClean is warm with nothing left to write to the disk.
+// warmClean does what warm does, and leaves nothing to write to the disk.
 func warmClean(f *file) {
 	if err := f.Sync(); err != nil {
 		f.t.Fatal(err)
@@ -81,7 +81,7 @@ func sequential(size int) func(f *file) {
 	}
 }
 
-// touched is how many pages the calls of sequential touch, summed.
+// touched returns how many pages the calls of sequential touch, summed.
 func touched(size int) int {
 	n := 0
 	for at := 0; at < pages*pageSize; at += size {
@@ -297,7 +297,7 @@ func groundTruth(t *testing.T, fs filesystem, dir string, w way, first bool) {
 // may take pages of its files.
 const attempts = 10
 
-// row is that of the test's own table.
+// row returns the row of the test's own table.
 func (s *step) row(got, want counts) string {
 	row := fmt.Sprintf("%-40s", s.name)
 	for i := range want {

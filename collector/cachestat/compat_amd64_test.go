@@ -17,8 +17,8 @@ import (
 	"github.com/kernscope/kernscope/internal/label"
 )
 
-// TestCompatReadsThatWait has 32-bit calls wait: they have other numbers, other
-// registers, and positions in two halves or of 32 bits.
+// TestCompatReadsThatWait lets 32-bit calls wait: they have other numbers,
+// other registers, and positions in two halves or of 32 bits.
 func TestCompatReadsThatWait(t *testing.T) {
 	if !compat.Supported() {
 		kerneltest.VM(t, "this kernel runs no 32-bit programs")

@@ -71,7 +71,7 @@ func (f *file) advise(advice int) {
 	}
 }
 
-// resident is how many of the file's pages are cached: mincore, the
+// resident returns how many of the file's pages are cached: mincore, the
 // independent source. Linux 5.10 may add one beyond the file's end, to find
 // that there is nothing to read into it.
 func (f *file) resident() int {
@@ -133,8 +133,8 @@ var filesystems = []filesystem{
 	{"btrfs", []string{"mkfs.btrfs", "-q"}, []string{"7.x"}, []string{"cold, reads of 65536 bytes", "warm, reads of 65536 bytes"}, true},
 }
 
-// dir is a folder there, on a loop device whose file is in memory: one on a disk
-// would be cached as well. Nobody else uses the file system.
+// dir returns a folder there, on a loop device whose file is in memory: one on
+// a disk would be cached as well. Nobody else uses the file system.
 func (fs filesystem) dir(t *testing.T) string {
 	t.Helper()
 	dir := inMemory(t)
@@ -143,7 +143,7 @@ func (fs filesystem) dir(t *testing.T) string {
 	return fs.mount(t, dir, image)
 }
 
-// gated is the same, on a disk whose reads the test can hold.
+// gated returns the same, on a disk whose reads the test can hold.
 func (fs filesystem) gated(t *testing.T) (string, *gate) {
 	t.Helper()
 	dir := inMemory(t)
@@ -179,8 +179,8 @@ func mount(t *testing.T, at string, what ...string) {
 	t.Cleanup(func() { run(t, "umount", at) })
 }
 
-// largestFolio is how many pages it has, of those that are cached of the file:
-// the flags of compound pages in /proc/kpageflags
+// largestFolio returns how many pages it has, of those that are cached of the
+// file: the flags of compound pages in /proc/kpageflags
 // (Documentation/admin-guide/mm/pagemap.rst).
 func (f *file) largestFolio() (largest int) {
 	f.t.Helper()
@@ -234,7 +234,7 @@ func (f *file) open(path string) *os.File {
 	return opened
 }
 
-// word is one of a file of 64-bit words.
+// word returns one of a file of 64-bit words.
 func (f *file) word(from *os.File, index int) uint64 {
 	f.t.Helper()
 	var word [8]byte
@@ -326,7 +326,7 @@ func (f *file) await(pages int) {
 	}
 }
 
-// awaits is the same, and says whether they are.
+// awaits does the same, and reports whether they are.
 func (f *file) awaits(pages int) bool {
 	f.t.Helper()
 	for range 1000 {

@@ -175,7 +175,8 @@ func (g *gate) pass(answer func()) {
 	g.holds <- struct{}{}
 }
 
-// attr is a struct fuse_attr: the first node is the folder, the second the file.
+// attr returns a struct fuse_attr: the first node is the folder, the second the
+// file.
 func (g *gate) attr(node uint64) []byte {
 	out := make([]byte, fuseAttr)
 	info, err := g.image.Stat()

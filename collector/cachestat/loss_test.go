@@ -21,7 +21,7 @@ func sparse(t *testing.T, pages int) *file {
 	return f
 }
 
-// bring has pages brought in, a number of them at each of some places, and
+// bring brings pages in, a number of them at each of some places, and
 // waits until all are there.
 func (f *file) bring(a *kerneltest.Attempt, first, step, count, places int) {
 	a.Helper()

@@ -174,8 +174,13 @@ __noinline __u64 cachestat_mark_part(__u64 file, __u64 index, __u64 count)
 	__u64 i = index % CACHESTAT_CHUNK, end = i + count, forgotten = 0;
 	struct cachestat_marks *m = cachestat_claim(&forgotten, file, index / CACHESTAT_CHUNK);
 
-	for (; m && i < end && i < CACHESTAT_CHUNK; i++)
+	for (; m && i < end; i++) {
+		/* Without it, the compiler makes a limit that old verifiers do not follow. */
+		barrier_var(i);
+		if (i >= CACHESTAT_CHUNK)
+			break;
 		*(volatile __u8 *)&m->page[i] = 1;
+	}
 	return forgotten;
 }
 

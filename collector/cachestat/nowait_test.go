@@ -120,7 +120,8 @@ func newRing(t testing.TB) *ring {
 	return r
 }
 
-// at is a 32-bit word of the rings, by the offset that the kernel has told.
+// at returns a 32-bit word of the rings, by the offset that the kernel has
+// told.
 func (r *ring) at(offset int) *uint32 {
 	return (*uint32)(unsafe.Pointer(&r.submitted[binary.NativeEndian.Uint32(r.params[offset:])]))
 }

@@ -13,7 +13,7 @@ import (
 
 const hitRatio = "ebpf_page_cache_hit_ratio"
 
-// ratio is the gauge, and whether it is there.
+// ratio returns the gauge, and whether it is there.
 func ratio(t testing.TB, e *engine.Engine) (float64, bool) {
 	t.Helper()
 	sample, ok := kerneltest.Read(t, e)[hitRatio+"{}"]

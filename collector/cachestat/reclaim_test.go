@@ -31,9 +31,9 @@ func watch(t testing.TB, files ...*file) *reclaim {
 	return r
 }
 
-// now is how many pages of the files the cache remembers to have been taken
-// (cachestat(2), since Linux 6.5), and how many of any file it took and brought
-// in again, which it then forgets (/proc/vmstat).
+// now returns how many pages of the files the cache remembers to have been
+// taken (cachestat(2), since Linux 6.5), and how many of any file it took and
+// brought in again, which it then forgets (/proc/vmstat).
 func (r *reclaim) now() (gone, again int) {
 	r.t.Helper()
 	for _, f := range r.files {
@@ -67,8 +67,8 @@ func (r *reclaim) ends() {
 	r.pages = max(0, gone-r.gone) + max(0, again-r.again)
 }
 
-// exactly is the truth of a counter: a page that was taken may be added again,
-// be a miss again, and no hit.
+// exactly returns the truth of a counter: a page that was taken may be added
+// again, be a miss again, and no hit.
 func (r *reclaim) exactly(n int) kerneltest.Truth[int] {
 	return kerneltest.Exactly(n).Beside(r.pages, r.pages,
 		fmt.Sprintf("the kernel took %d pages from the page cache (cachestat(2), /proc/vmstat)", r.pages))

@@ -8,9 +8,9 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-// alerts are of the counters, not of the gauge: that is absent, or of very few
-// pages, while little is read. Where fewer than ten pages a second are read, nobody
-// waits for the cache.
+// alerts returns alerts on the counters, not on the gauge: that is absent, or of
+// very few pages, while little is read. Where fewer than ten pages a second are
+// read, nobody waits for the cache.
 func alerts() []collector.Alert {
 	pages := func(hits, misses float64) []collector.Series {
 		return []collector.Series{

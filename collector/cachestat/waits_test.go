@@ -145,7 +145,7 @@ func reads(t *testing.T, dir string, fs filesystem) []call {
 	return calls
 }
 
-// TestReadsThatWait has reads wait for a page in the middle of what they read,
+// TestReadsThatWait lets reads wait for a page in the middle of what they read,
 // when they have got pages before it: on their way from the disk, which the
 // test holds, that page is there and not up to date. The pages before it are
 // hits, or misses, all others misses.
@@ -161,8 +161,8 @@ func TestReadsThatWait(t *testing.T) {
 	}
 }
 
-// TestReadsThatWaitInOverlay is the same in overlayfs, whose file has the pages
-// of another one.
+// TestReadsThatWaitInOverlay does the same in overlayfs, whose file has the
+// pages of another one.
 func TestReadsThatWaitInOverlay(t *testing.T) {
 	fs := filesystems[0]
 	fs.shares = true // a copy within overlayfs is another's

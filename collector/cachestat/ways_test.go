@@ -31,7 +31,7 @@ var ways = []way{
 	{"kprobes", []string{"cachestat_read_end", "cachestat_read_end_old"}, []string{"5.10", "6.1"}},
 }
 
-// spec is the collector's, with this way only.
+// spec returns the collector's Spec, with this way only.
 func (w way) spec() collector.Spec {
 	spec := Spec()
 	for i, h := range spec.Hooks {
@@ -44,8 +44,8 @@ func (w way) spec() collector.Spec {
 	return spec
 }
 
-// only is the spec, with nothing counted but the file system of a path: what
-// others do elsewhere does not disturb a test.
+// only returns the spec, with nothing counted but the file system of a path:
+// what others do elsewhere does not disturb a test.
 func (w way) only(t testing.TB, path string) collector.Spec {
 	t.Helper()
 	spec := w.spec()
@@ -60,8 +60,8 @@ func (w way) only(t testing.TB, path string) collector.Spec {
 	return spec
 }
 
-// deviceOf is the number that the kernel has for the file system of a path.
-// stat(2) has another with btrfs.
+// deviceOf returns the number that the kernel has for the file system of a
+// path. stat(2) has another with btrfs.
 func deviceOf(t testing.TB, path string) uint32 {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
@@ -82,8 +82,9 @@ func deviceOf(t testing.TB, path string) uint32 {
 	return major<<20 | minor
 }
 
-// waysHere are those that this kernel has: in the matrix, that it should have.
-// Kprobes do not see splice() since Linux 6.5; they are never taken there.
+// waysHere returns those that this kernel has: in the matrix, that it should
+// have. Kprobes do not see splice() since Linux 6.5; they are never taken
+// there.
 func waysHere(t *testing.T) []way {
 	t.Helper()
 	machine := kerneltest.Open(t)

@@ -138,8 +138,8 @@ static __always_inline enum diskio_end diskio_end_of(int status)
 {
 	if (!status)
 		return DISKIO_DONE;
-	return status == DISKIO_STS_AGAIN || status == -DISKIO_EAGAIN ? DISKIO_REFUSED :
-									 DISKIO_FAILED;
+	return status == DISKIO_STS_AGAIN || status == -DISKIO_EAGAIN ? DISKIO_REFUSED
+								      : DISKIO_FAILED;
 }
 
 /* Is start_time_ns this request's? Without the flag it may be an earlier one's. */

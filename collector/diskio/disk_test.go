@@ -23,7 +23,7 @@ func (d disk) sysfs(file string) string { return filepath.Join("/sys/block", d.n
 
 // tally is what was counted of one operation. The ns are exact in our numbers
 // and whole milliseconds in the kernel's.
-type tally struct{ ios, bytes, ns, errors, untimed uint64 }
+type tally struct{ ios, bytes, ns, errors, untimed, retries uint64 }
 
 // counts are the tallies of a disk by operation.
 type counts map[string]tally

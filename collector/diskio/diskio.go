@@ -33,6 +33,7 @@ func Spec() collector.Spec {
 			{Name: "request completion", Ways: collector.By("diskio_complete_typed", "diskio_complete_raw")},
 			{Name: "bio submission", Ways: collector.By("diskio_bio_queue_typed", "diskio_bio_queue_raw")},
 			{Name: "bio end", Ways: collector.By("diskio_bio_complete_typed", "diskio_bio_complete_raw")},
+			{Name: "bio end within another's", Ways: collector.By("diskio_bio_missed_typed", "diskio_bio_missed_raw")},
 		},
 		Options: []collector.Option{{
 			Name: "service-time",

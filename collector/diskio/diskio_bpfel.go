@@ -22,6 +22,8 @@ const (
 	diskioMapDiskioService           = "diskio_service"
 	diskioProgDiskioBioCompleteRaw   = "diskio_bio_complete_raw"
 	diskioProgDiskioBioCompleteTyped = "diskio_bio_complete_typed"
+	diskioProgDiskioBioMissedRaw     = "diskio_bio_missed_raw"
+	diskioProgDiskioBioMissedTyped   = "diskio_bio_missed_typed"
 	diskioProgDiskioBioQueueRaw      = "diskio_bio_queue_raw"
 	diskioProgDiskioBioQueueTyped    = "diskio_bio_queue_typed"
 	diskioProgDiskioCompleteRaw      = "diskio_complete_raw"
@@ -79,6 +81,8 @@ type diskioSpecs struct {
 type diskioProgramSpecs struct {
 	DiskioBioCompleteRaw   *ebpf.ProgramSpec `ebpf:"diskio_bio_complete_raw"`
 	DiskioBioCompleteTyped *ebpf.ProgramSpec `ebpf:"diskio_bio_complete_typed"`
+	DiskioBioMissedRaw     *ebpf.ProgramSpec `ebpf:"diskio_bio_missed_raw"`
+	DiskioBioMissedTyped   *ebpf.ProgramSpec `ebpf:"diskio_bio_missed_typed"`
 	DiskioBioQueueRaw      *ebpf.ProgramSpec `ebpf:"diskio_bio_queue_raw"`
 	DiskioBioQueueTyped    *ebpf.ProgramSpec `ebpf:"diskio_bio_queue_typed"`
 	DiskioCompleteRaw      *ebpf.ProgramSpec `ebpf:"diskio_complete_raw"`
@@ -160,6 +164,8 @@ type diskioVariables struct {
 type diskioPrograms struct {
 	DiskioBioCompleteRaw   *ebpf.Program `ebpf:"diskio_bio_complete_raw"`
 	DiskioBioCompleteTyped *ebpf.Program `ebpf:"diskio_bio_complete_typed"`
+	DiskioBioMissedRaw     *ebpf.Program `ebpf:"diskio_bio_missed_raw"`
+	DiskioBioMissedTyped   *ebpf.Program `ebpf:"diskio_bio_missed_typed"`
 	DiskioBioQueueRaw      *ebpf.Program `ebpf:"diskio_bio_queue_raw"`
 	DiskioBioQueueTyped    *ebpf.Program `ebpf:"diskio_bio_queue_typed"`
 	DiskioCompleteRaw      *ebpf.Program `ebpf:"diskio_complete_raw"`
@@ -172,6 +178,8 @@ func (p *diskioPrograms) Close() error {
 	return _DiskioClose(
 		p.DiskioBioCompleteRaw,
 		p.DiskioBioCompleteTyped,
+		p.DiskioBioMissedRaw,
+		p.DiskioBioMissedTyped,
 		p.DiskioBioQueueRaw,
 		p.DiskioBioQueueTyped,
 		p.DiskioCompleteRaw,

@@ -32,6 +32,38 @@ func TestDisks(t *testing.T) {
 		t.Run(level, func(t *testing.T) { driveRaid(t, e, level) })
 	}
 	t.Run("multipath", func(t *testing.T) { driveMultipath(t, e) })
+	t.Run("replaced volume", func(t *testing.T) { replaceMapped(t, e) })
+	t.Run("swapped NVMe disks", func(t *testing.T) { swapNVMe(t, e) })
+	t.Run("refused below device mapper", func(t *testing.T) {
+		refusedBelow(t, e, func(below disk) disk {
+			return mapped(t, "linear", "linear", below.path()+" 0", below.sectors(t))
+		})
+	})
+	t.Run("refused below a stack", func(t *testing.T) {
+		refusedBelow(t, e, func(below disk) disk {
+			lower := mapped(t, "lower", "linear", below.path()+" 0", below.sectors(t))
+			return mapped(t, "upper", "striped", "1 128 "+lower.path()+" 0", below.sectors(t))
+		})
+	})
+	t.Run("refused below raid0", func(t *testing.T) {
+		refusedBelow(t, e, func(below disk) disk {
+			other, _ := loop(t, 1<<20)
+			return raid(t, "md_refused", "raid0", [2]disk{below, other})
+		})
+	})
+	t.Run("tried again on device mapper", func(t *testing.T) {
+		lower := nullBlk(t, "few", 2*time.Millisecond, "hw_queue_depth", "4", "submit_queues", "1")
+		lower.set(t, "queue/scheduler", "none")
+		triedAgain(t, e, mapped(t, "linear", "linear", lower.path()+" 0", lower.sectors(t)), lower)
+	})
+	t.Run("tried again on multipath", func(t *testing.T) {
+		backing, _ := loop(t, 8<<20)
+		head, paths := multipath(t, backing)
+		for _, p := range paths {
+			p.set(t, "queue/nr_requests", "4")
+		}
+		triedAgain(t, e, head, paths...)
+	})
 }
 
 // knownLatency has disks that take a set time, and compares with fio's times.

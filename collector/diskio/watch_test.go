@@ -13,6 +13,8 @@ import (
 const (
 	latency = "ebpf_disk_io_latency_microseconds"
 	service = "ebpf_disk_io_service_latency_microseconds"
+
+	retriesTotal = "ebpf_disk_io_retries_total"
 )
 
 // watch compares what the collector and the kernel count of a disk.
@@ -60,6 +62,7 @@ func collected(n kerneltest.Numbers, device string) counts {
 			bytes:   uint64(n.Value("ebpf_disk_io_bytes_total", labels...)),
 			errors:  uint64(n.Value("ebpf_disk_io_errors_total", labels...)),
 			untimed: uint64(n.Value("ebpf_disk_io_untimed_total", labels...)),
+			retries: uint64(n.Value(retriesTotal, labels...)),
 		}
 		total.ios, total.ns = n.Hist(latency, labels...)
 		total.ios += total.untimed
@@ -72,7 +75,7 @@ func (c counts) minus(old counts) counts {
 	d := make(counts)
 	for op, n := range c {
 		o := old[op]
-		d[op] = tally{n.ios - o.ios, n.bytes - o.bytes, n.ns - o.ns, n.errors - o.errors, n.untimed - o.untimed}
+		d[op] = tally{n.ios - o.ios, n.bytes - o.bytes, n.ns - o.ns, n.errors - o.errors, n.untimed - o.untimed, n.retries - o.retries}
 	}
 	return d
 }
@@ -81,7 +84,7 @@ func (c counts) plus(more counts) counts {
 	d := maps.Clone(c)
 	for op, n := range more {
 		o := d[op]
-		d[op] = tally{n.ios + o.ios, n.bytes + o.bytes, n.ns + o.ns, n.errors + o.errors, n.untimed + o.untimed}
+		d[op] = tally{n.ios + o.ios, n.bytes + o.bytes, n.ns + o.ns, n.errors + o.errors, n.untimed + o.untimed, n.retries + o.retries}
 	}
 	return d
 }

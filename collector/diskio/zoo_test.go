@@ -145,75 +145,90 @@ func raid(t testing.TB, name, level string, members [2]disk) disk {
 	return d
 }
 
-// multipath makes an NVMe disk with two paths, over the kernel's own target,
-// backed by a disk. The names of the paths are returned, too.
-func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
+// nvmeTargets makes NVMe subsystems of the kernel's own target, one for each
+// disk, and returns their names.
+func nvmeTargets(t testing.TB, backing ...disk) (names []string) {
 	t.Helper()
-	const name = "kernscope-test"
 	kerneltest.LoadModule(t, "nvme-tcp")
 	kerneltest.LoadModule(t, "nvmet-tcp")
-	subsystem := folder(t, "nvmet/subsystems/"+name)
-	write(t, filepath.Join(subsystem, "attr_allow_any_host"), "1")
-	namespace := folder(t, "nvmet/subsystems/"+name+"/namespaces/1")
-	settings(t, namespace, "device_path", backing.path(), "enable", "1")
 	port := folder(t, "nvmet/ports/1")
 	settings(t, port, "addr_trtype", "tcp", "addr_adrfam", "ipv4", "addr_traddr", "127.0.0.1", "addr_trsvcid", "4420")
-	link := filepath.Join(port, "subsystems", name)
-	if err := os.Symlink(subsystem, link); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.Remove(link) })
-	before := nvmeControllers(t)
-	for range 2 {
-		connect(t, "transport=tcp,traddr=127.0.0.1,trsvcid=4420,duplicate_connect,nqn="+name+
-			",hostnqn=nqn.2014-08.org.nvmexpress:uuid:8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60,hostid=8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60")
-	}
-	t.Cleanup(func() {
-		for c := range nvmeControllers(t) {
-			if !before[c] {
-				write(t, filepath.Join(c, "delete_controller"), "1")
-			}
-		}
-	})
-	kerneltest.Until(t, "an NVMe disk with two paths appears", func() error {
-		// The paths are nvme0c0n1 and nvme0c1n1, the head is nvme0n1.
-		found, err := filepath.Glob("/sys/block/nvme*n1")
-		if err != nil {
+	for i, b := range backing {
+		name := fmt.Sprint("kernscope-test-", i)
+		subsystem := folder(t, "nvmet/subsystems/"+name)
+		write(t, filepath.Join(subsystem, "attr_allow_any_host"), "1")
+		settings(t, folder(t, "nvmet/subsystems/"+name+"/namespaces/1"), "device_path", b.path(), "enable", "1")
+		link := filepath.Join(port, "subsystems", name)
+		if err := os.Symlink(subsystem, link); err != nil {
 			t.Fatal(err)
 		}
-		head, paths = disk{}, nil
-		for _, f := range found {
+		t.Cleanup(func() { os.Remove(link) })
+		names = append(names, name)
+	}
+	return names
+}
+
+// multipath makes an NVMe disk with two paths, backed by a disk. The names of
+// the paths are returned, too.
+func multipath(t testing.TB, backing disk) (head disk, paths []disk) {
+	t.Helper()
+	return connect(t, nvmeTargets(t, backing)[0], 2)
+}
+
+// connect makes a disk with so many paths of an NVMe subsystem. A slow machine's
+// target may answer late.
+func connect(t testing.TB, name string, paths int) (head disk, found []disk) {
+	t.Helper()
+	for range paths {
+		kerneltest.Until(t, "the NVMe target answers", func() error {
+			return os.WriteFile("/dev/nvme-fabrics", []byte("transport=tcp,traddr=127.0.0.1,trsvcid=4420,duplicate_connect,nqn="+name+
+				",hostnqn=nqn.2014-08.org.nvmexpress:uuid:8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60,hostid=8f3a1c52-6b0e-4d7f-9a53-0d4c2b7e1f60"), 0)
+		})
+	}
+	t.Cleanup(func() { disconnect(t, name) })
+	kerneltest.Until(t, "an NVMe disk appears", func() error {
+		// The paths are nvme0c0n1 and nvme0c1n1, the head is nvme0n1.
+		head, found = disk{}, nil
+		for _, f := range nvme(t, "/sys/block/nvme*n1", "device/subsysnqn", name) {
 			if name := filepath.Base(f); strings.Count(name, "c") > 0 {
-				paths = append(paths, disk{name})
+				found = append(found, disk{name})
 			} else if _, err := os.Stat("/dev/" + name); err == nil {
 				head = disk{name}
 			}
 		}
-		if head.name != "" && len(paths) == 2 {
+		if head.name != "" && len(found) == paths {
 			return nil
 		}
-		return fmt.Errorf("head %v, paths %v", head, paths)
+		return fmt.Errorf("head %v, paths %v", head, found)
 	})
-	return head, paths
+	return head, found
 }
 
-// connect makes an NVMe controller. A slow machine's target may answer late.
-func connect(t testing.TB, options string) {
+// disconnect removes the disk of an NVMe subsystem, if it is there.
+func disconnect(t testing.TB, name string) {
 	t.Helper()
-	kerneltest.Until(t, "the NVMe target answers", func() error {
-		return os.WriteFile("/dev/nvme-fabrics", []byte(options), 0)
+	for _, c := range nvme(t, "/sys/class/nvme/nvme*", "subsysnqn", name) {
+		write(t, filepath.Join(c, "delete_controller"), "1")
+	}
+	kerneltest.Until(t, "the NVMe disk is removed", func() error {
+		if left := nvme(t, "/sys/block/nvme*", "device/subsysnqn", name); left != nil {
+			return fmt.Errorf("there are %v", left)
+		}
+		return nil
 	})
 }
 
-func nvmeControllers(t testing.TB) map[string]bool {
+// nvme returns the folders whose file names the subsystem.
+func nvme(t testing.TB, pattern, file, name string) (folders []string) {
 	t.Helper()
-	found, err := filepath.Glob("/sys/class/nvme/nvme*")
+	found, err := filepath.Glob(pattern)
 	if err != nil {
 		t.Fatal(err)
 	}
-	set := make(map[string]bool)
-	for _, c := range found {
-		set[c] = true
+	for _, f := range found {
+		if nqn, err := os.ReadFile(filepath.Join(f, file)); err == nil && strings.TrimSpace(string(nqn)) == name {
+			folders = append(folders, f)
+		}
 	}
-	return set
+	return folders
 }

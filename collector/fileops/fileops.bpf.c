@@ -12,11 +12,14 @@
 #include <bpf/bpf_tracing.h>
 #include "abi.bpf.h"
 #include "cgroup.bpf.h"
-#include "row.bpf.h"
+#include "generation.bpf.h"
 
 /* By number: bit 0 opens, bit 1 reads, bit 2 writes. */
 const volatile __u8 cfg_native[SYSCALL_NUMBERS];
 const volatile __u8 cfg_compat[SYSCALL_NUMBERS];
+
+/* The rows that a generation may add; by cgroup, eight times as many. */
+const volatile __u32 cfg_rows;
 
 enum fileops_operation {
 	FILEOPS_OPEN,
@@ -27,15 +30,19 @@ enum fileops_operation {
 struct fileops_key {
 	char process[16];
 	enum fileops_operation operation;
+	enum row_generation generation;
 };
 
 struct fileops_cgroup_key {
 	char process[16];
 	struct cgroup_key cgroup;
 	enum fileops_operation operation;
+	enum row_generation generation;
 };
 
-__u64 fileops_full; /* when the map was found full */
+enum row_generation row_generation SEC(".data.generation")
+= ROW_GENERATION;
+struct row_gate fileops_gate;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
@@ -48,23 +55,12 @@ struct {
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, struct fileops_cgroup_key);
 	__type(value, __u64);
 } fileops_cgroup_calls SEC(".maps");
 
 const __u64 fileops_zero = 0;
-
-/* Counts in the row of the key or, if that finds no room, in the one for the rest. */
-static __always_inline void fileops_add(void *map, const void *key, const void *other)
-{
-	__u64 *count = row_unless_full(map, key, &fileops_zero, &fileops_full);
-
-	if (!count)
-		count = bpf_map_lookup_elem(map, other);
-	if (count)
-		(*count)++;
-}
 
 /* What the current system call does. */
 static __always_inline __u8 fileops_does(__u64 number)
@@ -76,8 +72,10 @@ static __always_inline __u8 fileops_does(__u64 number)
 
 static __always_inline int fileops_count(__u64 number)
 {
-	struct fileops_key key = {};
+	struct fileops_key key = {.generation = row_generation};
 	__u8 does = fileops_does(number);
+	enum row_generation why;
+	__u64 *count;
 
 	if (!does)
 		return 0;
@@ -87,15 +85,25 @@ static __always_inline int fileops_count(__u64 number)
 		if (!(does & 1 << operation))
 			continue;
 		key.operation = operation;
-		fileops_add(&fileops_calls, &key, &(struct fileops_key){.operation = operation});
+		count = row_of_task(&fileops_calls, &key, key.generation, &fileops_zero,
+				    &fileops_gate, cfg_rows, &why);
+		if (!count) {
+			struct fileops_key other = {.operation = operation, .generation = why};
+
+			count = bpf_map_lookup_elem(&fileops_calls, &other);
+		}
+		if (count)
+			(*count)++;
 	}
 	return 0;
 }
 
 static __always_inline int fileops_cgroup_count(__u64 number)
 {
-	struct fileops_cgroup_key key = {};
+	struct fileops_cgroup_key key = {.generation = row_generation};
 	__u8 does = fileops_does(number);
+	enum row_generation why;
+	__u64 *count;
 
 	if (!does)
 		return 0;
@@ -105,8 +113,16 @@ static __always_inline int fileops_cgroup_count(__u64 number)
 		if (!(does & 1 << operation))
 			continue;
 		key.operation = operation;
-		fileops_add(&fileops_cgroup_calls, &key,
-			    &(struct fileops_cgroup_key){.operation = operation});
+		count = row_of_task(&fileops_cgroup_calls, &key, key.generation, &fileops_zero,
+				    &fileops_gate, 8 * cfg_rows, &why);
+		if (!count) {
+			struct fileops_cgroup_key other = {.operation = operation,
+							   .generation = why};
+
+			count = bpf_map_lookup_elem(&fileops_cgroup_calls, &other);
+		}
+		if (count)
+			(*count)++;
 	}
 	return 0;
 }

@@ -58,14 +58,18 @@ func Spec() collector.Spec {
 		Variables: []collector.Variable{
 			{Name: "cfg_native", Syscalls: does()},
 			{Name: "cfg_compat", Syscalls: does(), Compat: true},
+			{Name: "cfg_rows", Option: "rows"},
 		},
-		Options: []collector.Option{{
-			Name: "cgroups",
-			Help: "Count by cgroup, too: the service, pod or container that a process belongs to.",
-		}},
+		Options: []collector.Option{
+			{Name: "cgroups", Help: "Count by cgroup, too: the service, pod or container that a process belongs to."},
+			{Name: "rows", Default: 480, Help: "Serve at most so many pairs of name and operation; with cgroups, eight times as many."},
+		},
 		Tables: []collector.Table{
-			{Map: "fileops_calls", Labels: labels, Overflow: overflow},
-			{Map: "fileops_cgroup_calls", Labels: withCgroups, Overflow: overflow, Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups}},
+			{Map: "fileops_calls", Labels: labels, Overflow: overflow, Bound: &collector.Bound{Option: "rows"}},
+			{
+				Map: "fileops_cgroup_calls", Labels: withCgroups, Overflow: overflow, Bound: &collector.Bound{Option: "rows", Percent: 800},
+				Owners: &collector.Owners{Field: "cgroup", As: label.Cgroups},
+			},
 		},
 		Metrics: []collector.Metric{byProcess, byCgroup},
 		Panels:  panels(),

@@ -24,8 +24,10 @@ const (
 	fileopsProgFileopsEnterTyped       = "fileops_enter_typed"
 	fileopsVarCfgCompat                = "cfg_compat"
 	fileopsVarCfgNative                = "cfg_native"
-	fileopsVarFileopsFull              = "fileops_full"
+	fileopsVarCfgRows                  = "cfg_rows"
+	fileopsVarFileopsGate              = "fileops_gate"
 	fileopsVarFileopsZero              = "fileops_zero"
+	fileopsVarRowGeneration            = "row_generation"
 )
 
 // loadFileops returns the embedded CollectionSpec for fileops.
@@ -88,10 +90,12 @@ type fileopsMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type fileopsVariableSpecs struct {
-	CfgCompat   *ebpf.VariableSpec `ebpf:"cfg_compat"`
-	CfgNative   *ebpf.VariableSpec `ebpf:"cfg_native"`
-	FileopsFull *ebpf.VariableSpec `ebpf:"fileops_full"`
-	FileopsZero *ebpf.VariableSpec `ebpf:"fileops_zero"`
+	CfgCompat     *ebpf.VariableSpec `ebpf:"cfg_compat"`
+	CfgNative     *ebpf.VariableSpec `ebpf:"cfg_native"`
+	CfgRows       *ebpf.VariableSpec `ebpf:"cfg_rows"`
+	FileopsGate   *ebpf.VariableSpec `ebpf:"fileops_gate"`
+	FileopsZero   *ebpf.VariableSpec `ebpf:"fileops_zero"`
+	RowGeneration *ebpf.VariableSpec `ebpf:"row_generation"`
 }
 
 // fileopsObjects contains all objects after they have been loaded into the kernel.
@@ -129,10 +133,12 @@ func (m *fileopsMaps) Close() error {
 //
 // It can be passed to loadFileopsObjects or ebpf.CollectionSpec.LoadAndAssign.
 type fileopsVariables struct {
-	CfgCompat   *ebpf.Variable `ebpf:"cfg_compat"`
-	CfgNative   *ebpf.Variable `ebpf:"cfg_native"`
-	FileopsFull *ebpf.Variable `ebpf:"fileops_full"`
-	FileopsZero *ebpf.Variable `ebpf:"fileops_zero"`
+	CfgCompat     *ebpf.Variable `ebpf:"cfg_compat"`
+	CfgNative     *ebpf.Variable `ebpf:"cfg_native"`
+	CfgRows       *ebpf.Variable `ebpf:"cfg_rows"`
+	FileopsGate   *ebpf.Variable `ebpf:"fileops_gate"`
+	FileopsZero   *ebpf.Variable `ebpf:"fileops_zero"`
+	RowGeneration *ebpf.Variable `ebpf:"row_generation"`
 }
 
 // fileopsPrograms contains all programs after they have been loaded into the kernel.

@@ -14,7 +14,7 @@
 #include <bpf/bpf_tracing.h>
 #include "hist.bpf.h"
 #include "read.bpf.h"
-#include "row.bpf.h"
+#include "generation.bpf.h"
 
 #define MEMORY_ORDERS 16 /* more than any architecture has */
 
@@ -26,6 +26,7 @@ enum memory_fault {
 struct memory_process {
 	char comm[16];
 	enum memory_fault fault;
+	enum row_generation generation;
 };
 
 /* A fault under way. */
@@ -44,7 +45,12 @@ struct {
 	__u64 order_unknown; /* allocations larger than any bucket, +Inf too */
 } losses;
 
-__u64 memory_full; /* when the table of processes was */
+/* The rows of processes that a generation may add. */
+const volatile __u32 cfg_rows;
+
+enum row_generation row_generation SEC(".data.generation")
+= ROW_GENERATION;
+struct row_gate memory_gate;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -190,14 +196,17 @@ int memory_minor(void *ctx)
 /* Perf's events come with preemption off, one at a time on a CPU. */
 static __always_inline int memory_count_process(enum memory_fault fault)
 {
-	struct memory_process key = {.fault = fault};
+	struct memory_process key = {.fault = fault, .generation = row_generation};
+	enum row_generation why;
 	__u64 *count;
 
 	/* Some kernels leave alone what is behind the NUL: here it is zero. */
 	bpf_get_current_comm(key.comm, sizeof(key.comm));
-	count = row_unless_full(&memory_processes, &key, &memory_zero_count, &memory_full);
+	count = row_of_task(&memory_processes, &key, key.generation, &memory_zero_count,
+			    &memory_gate, cfg_rows, &why);
 	if (!count) {
 		__builtin_memset(key.comm, 0, sizeof(key.comm));
+		key.generation = why;
 		count = bpf_map_lookup_elem(&memory_processes, &key);
 	}
 	if (count)

@@ -60,12 +60,14 @@ func Spec() collector.Spec {
 				{Programs: []string{"memory_process_minor", "memory_process_major"}},
 			}},
 		},
-		Options: []collector.Option{{
-			Name: "processes",
-			Help: "Also count faults by process name (adds a program to every fault).",
-		}},
+		Variables: []collector.Variable{{Name: "cfg_rows", Option: "rows"}},
+		Options: []collector.Option{
+			{Name: "processes", Help: "Also count faults by process name (adds a program to every fault)."},
+			{Name: "rows", Default: 480, Help: "Serve at most so many pairs of process name and kind of fault."},
+		},
 		Tables: []collector.Table{{
-			Map: "memory_processes", Overflow: &collector.Overflow{Each: "fault", Loss: "process_table_full"},
+			Map: "memory_processes", Overflow: &collector.Overflow{Each: "fault", Loss: "map_full"},
+			Bound: &collector.Bound{Option: "rows"},
 			Labels: []collector.Label{
 				{Name: "process", Field: "comm", As: label.String},
 				{Name: "type", Field: "fault"},

@@ -32,9 +32,11 @@ const (
 	memoryProgMemoryProcessMajor    = "memory_process_major"
 	memoryProgMemoryProcessMinor    = "memory_process_minor"
 	memoryVarCfgHistBounds          = "cfg_hist_bounds"
+	memoryVarCfgRows                = "cfg_rows"
 	memoryVarLosses                 = "losses"
-	memoryVarMemoryFull             = "memory_full"
+	memoryVarMemoryGate             = "memory_gate"
 	memoryVarMemoryZeroCount        = "memory_zero_count"
+	memoryVarRowGeneration          = "row_generation"
 )
 
 // loadMemory returns the embedded CollectionSpec for memory.
@@ -107,9 +109,11 @@ type memoryMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type memoryVariableSpecs struct {
 	CfgHistBounds   *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
+	CfgRows         *ebpf.VariableSpec `ebpf:"cfg_rows"`
 	Losses          *ebpf.VariableSpec `ebpf:"losses"`
-	MemoryFull      *ebpf.VariableSpec `ebpf:"memory_full"`
+	MemoryGate      *ebpf.VariableSpec `ebpf:"memory_gate"`
 	MemoryZeroCount *ebpf.VariableSpec `ebpf:"memory_zero_count"`
+	RowGeneration   *ebpf.VariableSpec `ebpf:"row_generation"`
 }
 
 // memoryObjects contains all objects after they have been loaded into the kernel.
@@ -154,9 +158,11 @@ func (m *memoryMaps) Close() error {
 // It can be passed to loadMemoryObjects or ebpf.CollectionSpec.LoadAndAssign.
 type memoryVariables struct {
 	CfgHistBounds   *ebpf.Variable `ebpf:"cfg_hist_bounds"`
+	CfgRows         *ebpf.Variable `ebpf:"cfg_rows"`
 	Losses          *ebpf.Variable `ebpf:"losses"`
-	MemoryFull      *ebpf.Variable `ebpf:"memory_full"`
+	MemoryGate      *ebpf.Variable `ebpf:"memory_gate"`
 	MemoryZeroCount *ebpf.Variable `ebpf:"memory_zero_count"`
+	RowGeneration   *ebpf.Variable `ebpf:"row_generation"`
 }
 
 // memoryPrograms contains all programs after they have been loaded into the kernel.

@@ -16,7 +16,7 @@ const (
 	byProcess = "ebpf_page_faults_by_process_total"
 )
 
-// majorsOf are the major faults of all processes.
+// majorsOf returns the major faults of all processes.
 func majorsOf(n kerneltest.Numbers) (sum uint64) {
 	for key, sample := range n {
 		if strings.HasPrefix(key, byProcess+"{") && strings.HasSuffix(key, ",type=major}") {

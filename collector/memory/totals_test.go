@@ -60,8 +60,8 @@ func TestTotals(t *testing.T) {
 	}
 }
 
-// doubles says whether the kernel counts a fault that had to wait once more in
-// pgfault.
+// doubles reports whether the kernel counts a fault that had to wait once more
+// in pgfault.
 func doubles(t testing.TB) bool {
 	return kerneltest.Open(t).Enumerator("fault_flag", "FAULT_FLAG_VMA_LOCK").Reason != ""
 }
@@ -170,7 +170,7 @@ func TestAllocations(t *testing.T) {
 	})
 }
 
-// hugeOrder is the order of a huge page: 2 MiB of 4 KiB pages.
+// hugeOrder returns the order of a huge page: 2 MiB of 4 KiB pages.
 func hugeOrder() int {
 	order := 0
 	for size := os.Getpagesize(); size < 2<<20; size *= 2 {
@@ -179,7 +179,7 @@ func hugeOrder() int {
 	return order
 }
 
-// hugeAllocations are the huge pages that faults have made.
+// hugeAllocations returns the huge pages that faults have made.
 func hugeAllocations(t testing.TB) uint64 {
 	t.Helper()
 	text, err := os.ReadFile(vmstatFile)

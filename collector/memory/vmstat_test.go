@@ -35,7 +35,9 @@ nr_unstable 0
 	}
 }
 
-// Major faults are counted as such before they are counted as faults.
+// TestMinorFaultsNeverGoBack checks that the count of minor faults never goes
+// back, although major faults are counted as such before they are counted as
+// faults.
 func TestMinorFaultsNeverGoBack(t *testing.T) {
 	var m minorFaults
 	for _, step := range []struct {

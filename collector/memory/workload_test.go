@@ -131,7 +131,7 @@ func forget(t testing.TB, fd int, m []byte) {
 	})
 }
 
-// disk is a folder on a file system whose pages come from a device.
+// disk returns a folder on a file system whose pages come from a device.
 func disk(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()

@@ -5,8 +5,8 @@ package syscall
 import (
 	"strings"
 	"testing"
+	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/internal/kerneltest"
@@ -47,28 +47,27 @@ func TestErrorsByErrno(t *testing.T) {
 	}
 }
 
-// Errors that find the table full are counted under "other" and as lost, and
-// the sum over all rows stays that of a table with room.
+// Errors that find the table full are counted under "other" and as lost. When it
+// is read, what is in use from then on has rows again, and the sum over all rows
+// stays that of a table with room.
 func TestErrorTableFull(t *testing.T) {
+	const rows = 8
 	for _, v := range variants {
 		t.Run(v.name, func(t *testing.T) {
+			kerneltest.LeaveCgroups(t)
 			spec := kerneltest.OnlySuffix(Spec(), v.suffix)
-			roomy := kerneltest.Run(t, spec, "errors")
-			spec.Load = func() (*ebpf.CollectionSpec, error) {
-				obj, err := loadSyscall()
-				if err == nil {
-					obj.Maps[syscallMapSyscallErrors].MaxEntries = 3 // one is the reserved row
-				}
-				return obj, err
-			}
-			tight := kerneltest.Run(t, spec, "errors")
+			roomy := kerneltest.Run(t, kerneltest.WithRows(spec, 10_000), "errors")
+			tight := kerneltest.Run(t, kerneltest.WithRows(spec, rows), "errors")
 
 			// Other tasks fail all the time, so the tight table's sum is
 			// held between those of the other, read within and without.
 			without := kerneltest.Read(t, roomy)
 			before := kerneltest.Read(t, tight)
 			within := kerneltest.Read(t, roomy)
-			made := makeCalls(calls)
+			for range 5 {
+				makeCalls(calls)
+				kerneltest.Read(t, tight)
+			}
 			withinAfter := kerneltest.Read(t, roomy)
 			after := kerneltest.Read(t, tight)
 			withoutAfter := kerneltest.Read(t, roomy)
@@ -80,32 +79,57 @@ func TestErrorTableFull(t *testing.T) {
 			if got < least || got > most {
 				t.Errorf("%d errors in all rows, want %d to %d", got, least, most)
 			}
-
-			failed, rows := 0, 0
-			for o, n := range made {
-				if o.errno != 0 {
-					failed += n
-					rows += counted(before, after, errorsTotal, "syscall="+o.name, "errno="+unix.ErrnoName(o.errno))
+			series := 0
+			for key := range after {
+				if strings.HasPrefix(key, errorsTotal+"{") {
+					series++
 				}
 			}
-			other := []string{"syscall=other", "errno=other"}
-			lost := []string{"collector=syscall", "reason=map_full"}
-			if got := counted(before, after, errorsTotal, other...); got < failed-rows {
-				t.Errorf("%d errors under other, want at least %d", got, failed-rows)
+			if series > rows+2 {
+				t.Errorf("%d series of a table for %d", series, rows)
 			}
-			// Losses are read after rows, so the next reading holds them.
-			total := kerneltest.Read(t, tight)
-			if l, o := after.Value("kernscope_lost_events_total", lost...), total.Value(errorsTotal, other...); l > o {
-				t.Errorf("%v errors were lost, later only %v under other", l, o)
+			other := after.Value(errorsTotal, "syscall=other", "errno=other")
+			lost := 0.0
+			for _, reason := range []string{"map_full", "share_full", "busy", "no_memory"} {
+				lost += after.Value("kernscope_lost_events_total", "collector=syscall", "reason="+reason)
 			}
-			if o, l := after.Value(errorsTotal, other...), after.Value("kernscope_lost_events_total", lost...); o > l {
-				t.Errorf("%v errors under other, later only %v lost", o, l)
+			if other == 0 || other != lost {
+				t.Errorf("%v errors under other, %v lost", other, lost)
 			}
-			entries := after.Value("kernscope_map_entries", "collector=syscall", "map="+syscallMapSyscallErrors)
-			if entries != 3 {
-				t.Errorf("%v entries in a table of 3", entries)
+			if after.Value(errorsTotal, "syscall=gone", "errno=gone") == 0 {
+				t.Error("no row was given up: the test shows nothing")
 			}
 		})
+	}
+}
+
+// A user's filter can make any call return any errno. These fill a share of the
+// table, and other errors have rows all the same.
+func TestErrnosOfAFilter(t *testing.T) {
+	kerneltest.LeaveCgroups(t)
+	const nobody, errnos = 65534, 4000
+	e := kerneltest.Run(t, Spec(), "errors")
+	before := kerneltest.Read(t, e)
+	var threads kerneltest.Threads
+	threads.Go(t, -1, func() {
+		if _, _, err := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody); err != 0 {
+			t.Errorf("becoming another user: %v", err)
+			return
+		}
+		failWith(t, errnos)
+	})
+	threads.Wait()
+	made := makeCalls(calls)
+	after := kerneltest.Read(t, e)
+	for o, n := range made {
+		errno := unix.ErrnoName(o.errno)
+		if got := counted(before, after, errorsTotal, "syscall="+o.name, "errno="+errno); o.errno != 0 && got < n {
+			t.Errorf("%s: %s counted %d times, made %d times", o.name, errno, got, n)
+		}
+	}
+	refused := counted(before, after, "kernscope_lost_events_total", "collector=syscall", "reason=share_full")
+	if got := sum(before, after, errorsTotal+"{syscall="+filtered+","); got < 200 || got+refused < errnos || refused < errnos-300 {
+		t.Errorf("%d errors of the filter by errno, %d found no share, %d made", got, refused, errnos)
 	}
 }
 
@@ -118,4 +142,39 @@ func sum(before, after kerneltest.Numbers, prefix string) int {
 		}
 	}
 	return int(total)
+}
+
+// filtered is the call that failWith makes.
+const filtered = "getpriority"
+
+// failWith makes a call once with each errno up to the last, which a filter of
+// seccomp takes from its second argument. The calling thread keeps the filter.
+func failWith(t *testing.T, last int) {
+	const (
+		number, argument = 0, 16 + 8 // in struct seccomp_data
+		filter           = 1         // SECCOMP_SET_MODE_FILTER
+	)
+	code := []unix.SockFilter{
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
+		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: unix.SYS_GETPRIORITY, Jf: 3},
+		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: argument},
+		{Code: unix.BPF_ALU | unix.BPF_OR | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO},
+		{Code: unix.BPF_RET | unix.BPF_A},
+		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+	}
+	program := unix.SockFprog{Len: uint16(len(code)), Filter: &code[0]}
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		t.Error("giving up privileges:", err)
+		return
+	}
+	if _, _, err := unix.RawSyscall(unix.SYS_SECCOMP, filter, 0, uintptr(unsafe.Pointer(&program))); err != 0 {
+		t.Error("setting a filter:", err)
+		return
+	}
+	for errno := 1; errno <= last; errno++ {
+		if _, _, err := unix.RawSyscall(unix.SYS_GETPRIORITY, 0, uintptr(errno), 0); int(err) != errno {
+			t.Errorf("the call failed with %d, and not %d", err, errno)
+			return
+		}
+	}
 }

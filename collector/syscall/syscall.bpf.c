@@ -11,12 +11,16 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_tracing.h>
 #include "abi.bpf.h"
+#include "generation.bpf.h"
 #include "hist.bpf.h"
 #include "read.bpf.h"
 #include "row.bpf.h"
 
 /* CLOCK_MONOTONIC at load: of younger tasks every call was seen to enter. */
 const volatile __u64 cfg_load_ns;
+
+/* The rows of errors that a generation may add. */
+const volatile __u32 cfg_rows;
 
 #define SYSCALL_MAX_ERRNO 4095
 
@@ -29,7 +33,8 @@ struct syscall_calls {
 
 struct syscall_error {
 	__u32 number;
-	__u32 error; /* 0 is the row for what does not fit */
+	__u32 error;
+	enum row_generation generation;
 };
 
 struct syscall_stamp {
@@ -39,9 +44,13 @@ struct syscall_stamp {
 };
 
 struct {
-	__u64 map_full; /* errors counted under syscall="other", or calls not timed */
+	__u64 no_memory; /* calls not timed */
 	__u64 unstamped; /* exits without an entry: not timed */
 } losses;
+
+enum row_generation row_generation SEC(".data.generation")
+= ROW_GENERATION;
+struct row_gate syscall_gate;
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -140,7 +149,8 @@ static __always_inline __u64 syscall_number(bool typed, struct pt_regs *regs)
 
 static __always_inline int syscall_error(bool typed, struct pt_regs *regs, long ret)
 {
-	struct syscall_error key = {};
+	struct syscall_error key = {.generation = row_generation};
+	enum row_generation why;
 	__u64 number, *count;
 
 	if (ret >= 0 || ret < -SYSCALL_MAX_ERRNO)
@@ -151,11 +161,12 @@ static __always_inline int syscall_error(bool typed, struct pt_regs *regs, long 
 		return 0;
 	key.number = number;
 	key.error = -ret;
-	count = row_of(&syscall_errors, &key, &syscall_zero_count);
+	count = row_of_task(&syscall_errors, &key, key.generation, &syscall_zero_count,
+			    &syscall_gate, cfg_rows, &why);
 	if (!count) {
-		__sync_fetch_and_add(&losses.map_full, 1);
 		key.number = 0;
 		key.error = 0;
+		key.generation = why;
 		count = bpf_map_lookup_elem(&syscall_errors, &key);
 		if (!count)
 			return 0;
@@ -185,7 +196,7 @@ static __always_inline void syscall_observe(struct syscall_stamp *stamp)
 	if (h)
 		hist_observe(h, bpf_ktime_get_ns() - stamp->ns);
 	else
-		__sync_fetch_and_add(&losses.map_full, 1);
+		__sync_fetch_and_add(&losses.no_memory, 1);
 }
 
 /*
@@ -208,7 +219,7 @@ int BPF_PROG(syscall_stamp_storage, struct pt_regs *regs, long number)
 	stamp = bpf_task_storage_get(&syscall_task, bpf_get_current_task_btf(), 0,
 				     BPF_LOCAL_STORAGE_GET_F_CREATE);
 	if (!stamp) {
-		__sync_fetch_and_add(&losses.map_full, 1);
+		__sync_fetch_and_add(&losses.no_memory, 1);
 		return 0;
 	}
 	stamp->number = number;
@@ -243,7 +254,7 @@ int BPF_PROG(syscall_stamp_raw, struct pt_regs *regs, long number)
 	stamp.number = number;
 	stamp.ns = bpf_ktime_get_ns();
 	if (bpf_map_update_elem(&syscall_table, &task, &stamp, BPF_ANY))
-		__sync_fetch_and_add(&losses.map_full, 1);
+		__sync_fetch_and_add(&losses.no_memory, 1);
 	return 0;
 }
 

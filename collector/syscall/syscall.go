@@ -38,12 +38,17 @@ func Spec() collector.Spec {
 		Options: []collector.Option{
 			{Name: "errors", Help: "Also count errors by system call and errno (adds a program to every exit)."},
 			{Name: "latency", Help: "Also serve latency by system call (adds a program to every entry and exit)."},
+			{Name: "rows", Default: 960, Help: "Serve at most so many pairs of system call and errno."},
 		},
+		Variables: []collector.Variable{{Name: "cfg_rows", Option: "rows"}},
 		Tables: []collector.Table{
-			{Map: "syscall_errors", Overflow: &collector.Overflow{}, Labels: []collector.Label{
-				{Name: "syscall", Field: "number", As: label.Syscall},
-				{Name: "errno", Field: "error", As: label.Errno},
-			}},
+			{
+				Map: "syscall_errors", Overflow: &collector.Overflow{Loss: "map_full"}, Bound: &collector.Bound{Option: "rows"},
+				Labels: []collector.Label{
+					{Name: "syscall", Field: "number", As: label.Syscall},
+					{Name: "errno", Field: "error", As: label.Errno},
+				},
+			},
 			{Map: "syscall_latency", Labels: []collector.Label{{Name: "syscall", As: label.Syscall}}},
 		},
 		Metrics: []collector.Metric{

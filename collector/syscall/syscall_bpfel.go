@@ -31,7 +31,10 @@ const (
 	syscallProgSyscallStampStorage   = "syscall_stamp_storage"
 	syscallVarCfgHistBounds          = "cfg_hist_bounds"
 	syscallVarCfgLoadNs              = "cfg_load_ns"
+	syscallVarCfgRows                = "cfg_rows"
 	syscallVarLosses                 = "losses"
+	syscallVarRowGeneration          = "row_generation"
+	syscallVarSyscallGate            = "syscall_gate"
 	syscallVarSyscallZeroCount       = "syscall_zero_count"
 	syscallVarSyscallZeroHist        = "syscall_zero_hist"
 )
@@ -105,7 +108,10 @@ type syscallMapSpecs struct {
 type syscallVariableSpecs struct {
 	CfgHistBounds    *ebpf.VariableSpec `ebpf:"cfg_hist_bounds"`
 	CfgLoadNs        *ebpf.VariableSpec `ebpf:"cfg_load_ns"`
+	CfgRows          *ebpf.VariableSpec `ebpf:"cfg_rows"`
 	Losses           *ebpf.VariableSpec `ebpf:"losses"`
+	RowGeneration    *ebpf.VariableSpec `ebpf:"row_generation"`
+	SyscallGate      *ebpf.VariableSpec `ebpf:"syscall_gate"`
 	SyscallZeroCount *ebpf.VariableSpec `ebpf:"syscall_zero_count"`
 	SyscallZeroHist  *ebpf.VariableSpec `ebpf:"syscall_zero_hist"`
 }
@@ -153,7 +159,10 @@ func (m *syscallMaps) Close() error {
 type syscallVariables struct {
 	CfgHistBounds    *ebpf.Variable `ebpf:"cfg_hist_bounds"`
 	CfgLoadNs        *ebpf.Variable `ebpf:"cfg_load_ns"`
+	CfgRows          *ebpf.Variable `ebpf:"cfg_rows"`
 	Losses           *ebpf.Variable `ebpf:"losses"`
+	RowGeneration    *ebpf.Variable `ebpf:"row_generation"`
+	SyscallGate      *ebpf.Variable `ebpf:"syscall_gate"`
 	SyscallZeroCount *ebpf.Variable `ebpf:"syscall_zero_count"`
 	SyscallZeroHist  *ebpf.Variable `ebpf:"syscall_zero_hist"`
 }

@@ -178,11 +178,23 @@ func TestForged(t *testing.T) {
 					networks++
 				}
 			}
-			if addresses != aloneAddresses || networks != alonePrefixes-1 {
-				c.Errorf("%d addresses and %d networks, want %d and %d", addresses, networks, aloneAddresses, alonePrefixes-1)
+			if addresses != aloneAddresses || networks != alonePrefixes {
+				c.Errorf("%d addresses and %d networks, want %d and %d", addresses, networks, aloneAddresses, alonePrefixes)
 			}
 			kerneltest.Check(c, "SYN-ACKs by destination", within(got, f.network)+got["other"], c.exact(strangers))
 			c.kind(after, "syn_ack", "SYNs in the names of 1,500, "+tt.name, "SYNs sent", strangers)
+
+			// When it has been read, the table has room for who comes then.
+			latest := f.at(strangers)
+			n.forge(netip.AddrPortFrom(f.listener, port), nil, netip.AddrPortFrom(latest, 4000))
+			n.until("a SYN-ACK is sent again", func() bool { return n.retransmitted() > sent+segments+1 })
+			later := kerneltest.Read(c, e)
+			got = rows(c, later)
+			kerneltest.Check(c, "a peer that comes after them", got[latest.String()], c.exact(1))
+			kerneltest.Check(c, "all SYN-ACKs", int(later.Value(byKind, "kind=syn_ack")), c.exact(strangers+1))
+			if got["gone"] == 0 && got["other"] == 0 {
+				c.Error("every stranger has a row: the test shows nothing")
+			}
 		})
 	}
 }

@@ -12,8 +12,8 @@
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
+#include "generation.bpf.h"
 #include "read.bpf.h"
-#include "row.bpf.h"
 
 #define TCPRETRANSMIT_AF_INET6 10
 
@@ -35,8 +35,19 @@ enum tcpretransmit_kind {
 /* An address, or the addresses that share its first bits. */
 struct tcpretransmit_destination {
 	__be32 address[4]; /* IPv4 is ::ffff:a.b.c.d */
-	__u32 bits; /* 128 is the address alone; all zero is the row for what does not fit */
+	__u32 bits; /* 128 is the address alone */
 };
+
+struct tcpretransmit_key {
+	struct tcpretransmit_destination destination;
+	enum row_generation generation;
+};
+
+/* The addresses of peers that have answered that a generation may add. */
+const volatile __u32 cfg_rows;
+
+enum row_generation row_generation SEC(".data.generation")
+= ROW_GENERATION;
 
 /* Segments that are not under their own address. */
 struct {
@@ -59,23 +70,25 @@ struct {
 } tcpretransmit_kinds SEC(".maps");
 
 /* The rows of a kind. They have their memory from the start: whole networks fail at a time. */
-#define TCPRETRANSMIT_ROWS(kind, addresses, prefixes)                                              \
+#define TCPRETRANSMIT_ROWS(kind)                                                                   \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(max_entries, addresses);                                                    \
-		__type(key, struct tcpretransmit_destination);                                     \
+		__uint(max_entries, 1024);                                                         \
+		__type(key, struct tcpretransmit_key);                                             \
 		__type(value, __u64);                                                              \
 	} tcpretransmit_##kind##_addresses SEC(".maps");                                           \
 	struct {                                                                                   \
 		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__uint(max_entries, prefixes);                                                     \
-		__type(key, struct tcpretransmit_destination);                                     \
+		__uint(max_entries, 1024);                                                         \
+		__type(key, struct tcpretransmit_key);                                             \
 		__type(value, __u64);                                                              \
-	} tcpretransmit_##kind##_prefixes SEC(".maps")
+	} tcpretransmit_##kind##_prefixes SEC(".maps");                                            \
+	struct row_gate tcpretransmit_##kind##_gate;                                               \
+	struct row_gate tcpretransmit_##kind##_prefix_gate
 
-TCPRETRANSMIT_ROWS(established, 1024, 512);
-TCPRETRANSMIT_ROWS(syn, 512, 256);
-TCPRETRANSMIT_ROWS(syn_ack, 512, 256);
+TCPRETRANSMIT_ROWS(established);
+TCPRETRANSMIT_ROWS(syn);
+TCPRETRANSMIT_ROWS(syn_ack);
 
 const __u64 tcpretransmit_zero = 0;
 
@@ -115,26 +128,49 @@ static __always_inline void tcpretransmit_widen(struct tcpretransmit_destination
 	d->bits = 56;
 }
 
-/* The row of a kind that still has room: the address's, its prefix's, or the last. */
-#define TCPRETRANSMIT_ROW(kind, d, segments)                                                       \
-	tcpretransmit_row(&tcpretransmit_##kind##_addresses, &tcpretransmit_##kind##_prefixes, d,  \
-			  segments)
-static __always_inline __u64 *tcpretransmit_row(void *addresses, void *prefixes,
-						struct tcpretransmit_destination *d, __u64 segments)
-{
-	struct tcpretransmit_destination other = {};
-	__u64 *row = row_of(addresses, d, &tcpretransmit_zero);
+/* The tables of a kind, and the addresses that it may add; half as many prefixes. */
+struct tcpretransmit_rows {
+	void *addresses;
+	void *prefixes;
+	struct row_gate *address_gate;
+	struct row_gate *prefix_gate;
+	__u32 limit;
+};
 
+#define TCPRETRANSMIT_ROW(kind, rows, key, segments)                                               \
+	tcpretransmit_row(&(struct tcpretransmit_rows){&tcpretransmit_##kind##_addresses,          \
+						       &tcpretransmit_##kind##_prefixes,           \
+						       &tcpretransmit_##kind##_gate,               \
+						       &tcpretransmit_##kind##_prefix_gate, rows}, \
+			  key, segments)
+
+/*
+ * The row that has room: the address's, its prefix's, or the last. A prefix may
+ * add a quarter of the addresses.
+ */
+static __always_inline __u64 *tcpretransmit_row(const struct tcpretransmit_rows *of,
+						struct tcpretransmit_key *key, __u64 segments)
+{
+	struct tcpretransmit_key prefix = *key, other = {};
+	__be32 *network = prefix.destination.address;
+	enum row_generation why;
+	__u64 payer, *row;
+
+	tcpretransmit_widen(&prefix.destination);
+	payer = ((__u64)network[0] << 32 | network[1]) ^ ((__u64)network[2] << 32 | network[3]);
+	row = row_of_payer(of->addresses, key, key->generation, &tcpretransmit_zero,
+			   of->address_gate, of->limit, payer, &why);
 	if (row)
 		return row;
-	tcpretransmit_widen(d);
-	row = row_of(prefixes, d, &tcpretransmit_zero);
+	row = row_of_payer(of->prefixes, &prefix, key->generation, &tcpretransmit_zero,
+			   of->prefix_gate, of->limit / 2, 0, &why);
 	if (row) {
 		__sync_fetch_and_add(&losses.addresses_full, segments);
 		return row;
 	}
 	__sync_fetch_and_add(&losses.prefixes_full, segments);
-	return bpf_map_lookup_elem(prefixes, &other);
+	other.generation = why;
+	return bpf_map_lookup_elem(of->prefixes, &other);
 }
 
 static __always_inline void tcpretransmit_add(__u64 *row, __u64 segments)
@@ -147,22 +183,22 @@ static __always_inline void tcpretransmit_add(__u64 *row, __u64 segments)
 static __always_inline int tcpretransmit_count(bool typed, struct sock_common *sk,
 					       enum tcpretransmit_kind kind, __u64 segments)
 {
-	struct tcpretransmit_destination peer = {};
+	struct tcpretransmit_key key = {.generation = row_generation};
 	__u64 *row = NULL;
 	__u32 zero = 0;
 
 	tcpretransmit_add(bpf_map_lookup_elem(&tcpretransmit_total, &zero), segments);
 	tcpretransmit_add(bpf_map_lookup_elem(&tcpretransmit_kinds, &kind), segments);
-	tcpretransmit_peer(typed, sk, &peer);
+	tcpretransmit_peer(typed, sk, &key.destination);
 	switch (kind) {
 	case TCPRETRANSMIT_ESTABLISHED:
-		row = TCPRETRANSMIT_ROW(established, &peer, segments);
+		row = TCPRETRANSMIT_ROW(established, cfg_rows, &key, segments);
 		break;
 	case TCPRETRANSMIT_SYN:
-		row = TCPRETRANSMIT_ROW(syn, &peer, segments);
+		row = TCPRETRANSMIT_ROW(syn, cfg_rows / 2, &key, segments);
 		break;
 	case TCPRETRANSMIT_SYN_ACK:
-		row = TCPRETRANSMIT_ROW(syn_ack, &peer, segments);
+		row = TCPRETRANSMIT_ROW(syn_ack, cfg_rows / 2, &key, segments);
 		break;
 	}
 	tcpretransmit_add(row, segments);

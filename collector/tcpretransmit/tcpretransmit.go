@@ -20,6 +20,10 @@ func Spec() collector.Spec {
 			{Name: "retransmit", Ways: collector.By("tcpretransmit_segment_typed", "tcpretransmit_segment_raw")},
 			{Name: "SYN-ACK retransmit", Ways: collector.By("tcpretransmit_synack_typed", "tcpretransmit_synack_raw")},
 		},
+		Variables: []collector.Variable{{Name: "cfg_rows", Option: "rows"}},
+		Options: []collector.Option{
+			{Name: "rows", Default: 1024, Help: "Serve at most so many addresses of peers that have answered, half as many that have not, and half as many networks of each."},
+		},
 		Tables: []collector.Table{
 			{Map: "tcpretransmit_kinds", Labels: []collector.Label{{Name: "kind"}}},
 		},
@@ -35,17 +39,23 @@ func Spec() collector.Spec {
 		},
 		Alerts: alerts(),
 		Panels: panels(),
-	} // Each kind has rows of its own. Rows of several tables that have the same
+	}
+	// Each kind has rows of its own. Rows of several tables that have the same
 	// destination are served as one.
-	destination := []collector.Label{{Name: "destination", As: label.Prefix}}
-	for _, kind := range []string{"established", "syn", "syn_ack"} {
-		addresses, prefixes := "tcpretransmit_"+kind+"_addresses", "tcpretransmit_"+kind+"_prefixes"
-		spec.Tables = append(spec.Tables,
-			collector.Table{Map: addresses, Labels: destination},
-			collector.Table{Map: prefixes, Labels: destination, Overflow: &collector.Overflow{}})
-		for _, rows := range []string{addresses, prefixes} {
+	destination := []collector.Label{{Name: "destination", Field: "destination", As: label.Prefix}}
+	for kind, percent := range map[string]uint32{"established": 100, "syn": 50, "syn_ack": 50} {
+		addresses := collector.Table{
+			Map: "tcpretransmit_" + kind + "_addresses", Labels: destination,
+			Bound: &collector.Bound{Option: "rows", Percent: percent},
+		}
+		prefixes := collector.Table{
+			Map: "tcpretransmit_" + kind + "_prefixes", Labels: destination, Overflow: &collector.Overflow{},
+			Bound: &collector.Bound{Option: "rows", Percent: percent / 2},
+		}
+		for _, t := range []collector.Table{addresses, prefixes} {
+			spec.Tables = append(spec.Tables, t)
 			spec.Metrics = append(spec.Metrics, collector.Metric{
-				Name: "ebpf_tcp_retransmits_by_dest", Kind: collector.Counter, Map: rows,
+				Name: "ebpf_tcp_retransmits_by_dest", Kind: collector.Counter, Map: t.Map,
 				Help: "TCP segments sent again, by destination: its address, or its network once there are too many.",
 			})
 		}

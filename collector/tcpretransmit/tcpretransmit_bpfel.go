@@ -16,20 +16,28 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	tcpretransmitMapTcpretransmitEstablishedAddresses = "tcpretransmit_established_addresses"
-	tcpretransmitMapTcpretransmitEstablishedPrefixes  = "tcpretransmit_established_prefixes"
-	tcpretransmitMapTcpretransmitKinds                = "tcpretransmit_kinds"
-	tcpretransmitMapTcpretransmitSynAckAddresses      = "tcpretransmit_syn_ack_addresses"
-	tcpretransmitMapTcpretransmitSynAckPrefixes       = "tcpretransmit_syn_ack_prefixes"
-	tcpretransmitMapTcpretransmitSynAddresses         = "tcpretransmit_syn_addresses"
-	tcpretransmitMapTcpretransmitSynPrefixes          = "tcpretransmit_syn_prefixes"
-	tcpretransmitMapTcpretransmitTotal                = "tcpretransmit_total"
-	tcpretransmitProgTcpretransmitSegmentRaw          = "tcpretransmit_segment_raw"
-	tcpretransmitProgTcpretransmitSegmentTyped        = "tcpretransmit_segment_typed"
-	tcpretransmitProgTcpretransmitSynackRaw           = "tcpretransmit_synack_raw"
-	tcpretransmitProgTcpretransmitSynackTyped         = "tcpretransmit_synack_typed"
-	tcpretransmitVarLosses                            = "losses"
-	tcpretransmitVarTcpretransmitZero                 = "tcpretransmit_zero"
+	tcpretransmitMapTcpretransmitEstablishedAddresses  = "tcpretransmit_established_addresses"
+	tcpretransmitMapTcpretransmitEstablishedPrefixes   = "tcpretransmit_established_prefixes"
+	tcpretransmitMapTcpretransmitKinds                 = "tcpretransmit_kinds"
+	tcpretransmitMapTcpretransmitSynAckAddresses       = "tcpretransmit_syn_ack_addresses"
+	tcpretransmitMapTcpretransmitSynAckPrefixes        = "tcpretransmit_syn_ack_prefixes"
+	tcpretransmitMapTcpretransmitSynAddresses          = "tcpretransmit_syn_addresses"
+	tcpretransmitMapTcpretransmitSynPrefixes           = "tcpretransmit_syn_prefixes"
+	tcpretransmitMapTcpretransmitTotal                 = "tcpretransmit_total"
+	tcpretransmitProgTcpretransmitSegmentRaw           = "tcpretransmit_segment_raw"
+	tcpretransmitProgTcpretransmitSegmentTyped         = "tcpretransmit_segment_typed"
+	tcpretransmitProgTcpretransmitSynackRaw            = "tcpretransmit_synack_raw"
+	tcpretransmitProgTcpretransmitSynackTyped          = "tcpretransmit_synack_typed"
+	tcpretransmitVarCfgRows                            = "cfg_rows"
+	tcpretransmitVarLosses                             = "losses"
+	tcpretransmitVarRowGeneration                      = "row_generation"
+	tcpretransmitVarTcpretransmitEstablishedGate       = "tcpretransmit_established_gate"
+	tcpretransmitVarTcpretransmitEstablishedPrefixGate = "tcpretransmit_established_prefix_gate"
+	tcpretransmitVarTcpretransmitSynAckGate            = "tcpretransmit_syn_ack_gate"
+	tcpretransmitVarTcpretransmitSynAckPrefixGate      = "tcpretransmit_syn_ack_prefix_gate"
+	tcpretransmitVarTcpretransmitSynGate               = "tcpretransmit_syn_gate"
+	tcpretransmitVarTcpretransmitSynPrefixGate         = "tcpretransmit_syn_prefix_gate"
+	tcpretransmitVarTcpretransmitZero                  = "tcpretransmit_zero"
 )
 
 // loadTcpretransmit returns the embedded CollectionSpec for tcpretransmit.
@@ -98,8 +106,16 @@ type tcpretransmitMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type tcpretransmitVariableSpecs struct {
-	Losses            *ebpf.VariableSpec `ebpf:"losses"`
-	TcpretransmitZero *ebpf.VariableSpec `ebpf:"tcpretransmit_zero"`
+	CfgRows                            *ebpf.VariableSpec `ebpf:"cfg_rows"`
+	Losses                             *ebpf.VariableSpec `ebpf:"losses"`
+	RowGeneration                      *ebpf.VariableSpec `ebpf:"row_generation"`
+	TcpretransmitEstablishedGate       *ebpf.VariableSpec `ebpf:"tcpretransmit_established_gate"`
+	TcpretransmitEstablishedPrefixGate *ebpf.VariableSpec `ebpf:"tcpretransmit_established_prefix_gate"`
+	TcpretransmitSynAckGate            *ebpf.VariableSpec `ebpf:"tcpretransmit_syn_ack_gate"`
+	TcpretransmitSynAckPrefixGate      *ebpf.VariableSpec `ebpf:"tcpretransmit_syn_ack_prefix_gate"`
+	TcpretransmitSynGate               *ebpf.VariableSpec `ebpf:"tcpretransmit_syn_gate"`
+	TcpretransmitSynPrefixGate         *ebpf.VariableSpec `ebpf:"tcpretransmit_syn_prefix_gate"`
+	TcpretransmitZero                  *ebpf.VariableSpec `ebpf:"tcpretransmit_zero"`
 }
 
 // tcpretransmitObjects contains all objects after they have been loaded into the kernel.
@@ -149,8 +165,16 @@ func (m *tcpretransmitMaps) Close() error {
 //
 // It can be passed to loadTcpretransmitObjects or ebpf.CollectionSpec.LoadAndAssign.
 type tcpretransmitVariables struct {
-	Losses            *ebpf.Variable `ebpf:"losses"`
-	TcpretransmitZero *ebpf.Variable `ebpf:"tcpretransmit_zero"`
+	CfgRows                            *ebpf.Variable `ebpf:"cfg_rows"`
+	Losses                             *ebpf.Variable `ebpf:"losses"`
+	RowGeneration                      *ebpf.Variable `ebpf:"row_generation"`
+	TcpretransmitEstablishedGate       *ebpf.Variable `ebpf:"tcpretransmit_established_gate"`
+	TcpretransmitEstablishedPrefixGate *ebpf.Variable `ebpf:"tcpretransmit_established_prefix_gate"`
+	TcpretransmitSynAckGate            *ebpf.Variable `ebpf:"tcpretransmit_syn_ack_gate"`
+	TcpretransmitSynAckPrefixGate      *ebpf.Variable `ebpf:"tcpretransmit_syn_ack_prefix_gate"`
+	TcpretransmitSynGate               *ebpf.Variable `ebpf:"tcpretransmit_syn_gate"`
+	TcpretransmitSynPrefixGate         *ebpf.Variable `ebpf:"tcpretransmit_syn_prefix_gate"`
+	TcpretransmitZero                  *ebpf.Variable `ebpf:"tcpretransmit_zero"`
 }
 
 // tcpretransmitPrograms contains all programs after they have been loaded into the kernel.

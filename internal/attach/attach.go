@@ -28,6 +28,9 @@ type Config struct {
 	// Unit is the unit in which durations are served.
 	Unit    metric.Unit
 	Machine *kernel.Machine
+	// Fit, if set, is called with the object before it is planned with: it sets
+	// the sizes of tables, and adds their companions.
+	Fit func(obj *ebpf.CollectionSpec, value func(option string) collector.Value) error
 	// Prepare, if set, is called with each map that is created, before a program
 	// can fill it.
 	Prepare func(name string, def *ebpf.MapSpec, m *ebpf.Map) error
@@ -79,6 +82,8 @@ type Problem struct {
 	// Unsupported means that this machine lacks something the collector needs.
 	// Otherwise it should work and does not.
 	Unsupported bool
+	// Passes means that a source is there and cannot be opened now.
+	Passes bool
 	// Waits means that what is missing may come by itself: a module, a file.
 	Waits bool
 	// Hook is the hook without a place, if that is the problem, and Option the

@@ -3,6 +3,7 @@
 package attach
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,12 @@ import (
 func (c *Config) check(obj *ebpf.CollectionSpec) error {
 	if err := c.checkHooks(); err != nil {
 		return err
+	}
+	hashes := []ebpf.MapType{ebpf.Hash, ebpf.LRUHash, ebpf.PerCPUHash, ebpf.LRUCPUHash}
+	for name, m := range obj.Maps {
+		if slices.Contains(hashes, m.Type) && m.ValueSize%8 != 0 {
+			return fmt.Errorf("a value of map %s has %d bytes: the rows of a hash are read as 64-bit words, to count them", name, m.ValueSize)
+		}
 	}
 	seen := make(map[string]bool)
 	for _, t := range c.Spec.Tables {
@@ -88,9 +95,24 @@ func (c *Config) checkMetric(m collector.Metric) error {
 	if m.Window <= 0 {
 		return fmt.Errorf("a ratio in a window of %v", m.Window)
 	}
-	for _, name := range append(slices.Clone(m.Whole), m.Part) {
-		if !slices.ContainsFunc(c.Spec.Metrics, func(other collector.Metric) bool { return other.Name == name }) {
+	if m.Duration {
+		return errors.New("a ratio is no duration")
+	}
+	var first collector.Metric
+	for i, name := range append(slices.Clone(m.Whole), m.Part) {
+		at := slices.IndexFunc(c.Spec.Metrics, func(other collector.Metric) bool { return other.Name == name })
+		if at < 0 {
 			return fmt.Errorf("it is a ratio of %s, which is no metric of the collector", name)
+		}
+		counter := c.Spec.Metrics[at]
+		if counter.Kind != collector.Counter {
+			return fmt.Errorf("it is a ratio of %s, which is no counter", name)
+		}
+		if i == 0 {
+			first = counter
+		}
+		if counter.Duration != first.Duration {
+			return fmt.Errorf("it is a ratio of %s and %s, of which one is a duration", first.Name, name)
 		}
 	}
 	return nil

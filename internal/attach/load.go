@@ -14,6 +14,7 @@ import (
 // loader loads programs of an object with maps that are shared by all of them.
 type loader struct {
 	obj   *ebpf.CollectionSpec
+	spec  *collector.Spec
 	maps  *Maps
 	opts  ebpf.CollectionOptions
 	fresh []string // maps that were created
@@ -22,7 +23,7 @@ type loader struct {
 }
 
 func newLoader(p *Plan, m *Maps) (*loader, error) {
-	l := &loader{obj: p.obj, maps: m, prepare: p.cfg.Prepare}
+	l := &loader{obj: p.obj, spec: &p.cfg.Spec, maps: m, prepare: p.cfg.Prepare}
 	if len(p.obj.Programs) == 0 {
 		return l, nil
 	}
@@ -57,7 +58,7 @@ func (l *loader) load(s *Set, programs []string) error {
 		part.Programs[name] = l.obj.Programs[name]
 		uses(l.obj.Programs[name], names)
 	}
-	fresh, err := l.maps.need(l.obj, names, l.opts)
+	fresh, err := l.maps.need(l.obj, l.withCompanions(names), l.opts)
 	if err != nil {
 		return err
 	}
@@ -78,6 +79,18 @@ func (l *loader) load(s *Set, programs []string) error {
 	maps.Copy(s.programs, coll.Programs)
 	clear(coll.Programs)
 	return nil
+}
+
+// withCompanions returns the names of maps, and of those that user space keeps
+// beside them.
+func (l *loader) withCompanions(names map[string]bool) map[string]bool {
+	all := maps.Clone(names)
+	for name := range names {
+		for _, companion := range l.spec.Table(name).Companions() {
+			all[companion] = l.obj.Maps[companion] != nil
+		}
+	}
+	return all
 }
 
 // prepareAll prepares new maps. If that fails they go: the next attempt would
@@ -101,8 +114,9 @@ func (l *loader) prepareAll(names []string) (err error) {
 
 // tidy lets go of the maps that were created for programs that then failed.
 func (l *loader) tidy(s *Set) {
+	used := l.withCompanions(s.uses)
 	for _, name := range l.fresh {
-		if !isSection(name) && !s.uses[name] {
+		if !isSection(name) && !used[name] {
 			l.maps.drop(name)
 		}
 	}

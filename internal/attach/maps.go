@@ -104,6 +104,8 @@ func (m *Maps) keep(obj *ebpf.CollectionSpec, sized map[string]bool) {
 			m.drop(name)
 		case sized[name]:
 			spec.MaxEntries = old.MaxEntries()
+		case old.MaxEntries() != spec.MaxEntries: // by an option
+			m.drop(name)
 		}
 	}
 }
@@ -123,8 +125,8 @@ func (m *Maps) need(obj *ebpf.CollectionSpec, names map[string]bool, opts ebpf.C
 		Types:     obj.Types,
 		ByteOrder: obj.ByteOrder,
 	}
-	for name := range names {
-		if m.byName[name] == nil {
+	for name, needed := range names {
+		if needed && m.byName[name] == nil {
 			part.Maps[name] = obj.Maps[name]
 		}
 	}

@@ -58,6 +58,11 @@ func (c *Config) parse() (*ebpf.CollectionSpec, error) {
 		obj.Maps[t.Map].MaxEntries = rows
 	}
 	c.Machine.FitMaps(obj.Maps)
+	if c.Fit != nil {
+		if err := c.Fit(obj, c.Value); err != nil {
+			return nil, err
+		}
+	}
 	return obj, nil
 }
 

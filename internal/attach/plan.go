@@ -47,6 +47,7 @@ type choice struct {
 	reader collector.Reader // of the source that is taken
 	waits  bool             // for a source that is not here
 	broken bool             // a source is here and cannot be opened
+	hangs  bool             // a source has not been opened yet
 	denied bool             // a way was, to this process
 }
 
@@ -149,6 +150,7 @@ func (p *Plan) settle(ctx context.Context, c *choice) *Problem {
 		Unsupported: !c.denied && !c.broken,
 		Denied:      c.denied,
 		Waits:       c.waits,
+		Passes:      c.broken && !c.hangs,
 		Hook:        &c.state,
 		Option:      c.hook.When,
 	}
@@ -197,7 +199,7 @@ func (p *Plan) open(ctx context.Context, c *choice, s *collector.Source) kernel.
 	reader, err := openSource(ctx, s, p.cfg.Privileged)
 	if err != nil {
 		absent := errors.Is(err, fs.ErrNotExist)
-		c.waits, c.broken = c.waits || absent, c.broken || !absent
+		c.waits, c.broken, c.hangs = c.waits || absent, c.broken || !absent, c.hangs || errors.Is(err, errHangs)
 		f := kernel.Finding{Answer: kernel.No, Reason: oneLine(err), Denied: isRefused(err)}
 		if f.Denied {
 			f.Remedy = permitting(Reading(err, heldFor(p.cfg.Spec)...))

@@ -20,6 +20,9 @@ const (
 	closeDeadline = time.Second
 )
 
+// errHangs means that opening a source is still under way.
+var errHangs = errors.New("opening it has not ended")
+
 // guarded is a reader whose calls come one at a time.
 type guarded struct {
 	mu     sync.Mutex
@@ -93,6 +96,6 @@ func openSource(ctx context.Context, s *collector.Source, privileged func(func()
 		}
 		return o.reader, nil
 	case <-ctx.Done():
-		return nil, fmt.Errorf("opening it has not ended after %v: %w", openDeadline, ctx.Err())
+		return nil, fmt.Errorf("%w after %v: %w", errHangs, openDeadline, ctx.Err())
 	}
 }

@@ -135,7 +135,7 @@ func (s *Set) try(ctx context.Context, p *Plan, c *choice, doing string, do func
 		c.way++
 		if nothing := p.settle(ctx, c); nothing != nil {
 			first.Reason, first.Hook, first.Option = c.state.reasons(), nothing.Hook, nothing.Option
-			first.Waits = nothing.Waits
+			first.Waits, first.Passes = nothing.Waits, nothing.Passes
 			return first
 		}
 	}

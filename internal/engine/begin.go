@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -29,12 +30,12 @@ func (u *unit) begin(ctx context.Context) State {
 	err := u.privileged(func() error {
 		return attach.Safely(func() error {
 			state = u.build(ctx)
-			return state.refused
+			return state.problem.Refusal()
 		})
 	})
 	switch {
 	case err == nil:
-	case state.refused == nil:
+	case state.problem.Refusal() == nil:
 		state = stateOf(attach.Explain("attaching", err))
 	case state.Reason != err.Error(): // it also says what the process gave up
 		state.Reason, state.Remedy = err.Error(), "restart kernscope, and let it hold these capabilities"
@@ -92,6 +93,9 @@ func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*
 	cfg := attach.Config{
 		Spec: u.spec, Values: values, Unit: u.env.Buckets.Unit(), Machine: u.env.Machine, Pinned: u.share != nil,
 		Privileged: u.privileged,
+		Fit: func(obj *ebpf.CollectionSpec, value func(string) collector.Value) error {
+			return fit(u.spec, obj, value)
+		},
 		Prepare: func(name string, def *ebpf.MapSpec, m *ebpf.Map) error {
 			return table.Reserve(u.spec.Table(name), def, m)
 		},
@@ -114,3 +118,23 @@ func (u *unit) attach(ctx context.Context, values map[string]collector.Value) (*
 	u.session = session
 	return plan, nil
 }
+
+// fit sizes the tables that an option bounds, and adds the companions of tables.
+func fit(spec collector.Spec, obj *ebpf.CollectionSpec, value func(option string) collector.Value) error {
+	for _, t := range spec.Tables {
+		rows := 0
+		if t.Bound != nil {
+			var ok bool
+			if rows, ok = value(t.Bound.Option).(int); !ok || rows < minRows || rows > maxRows {
+				return fmt.Errorf("option %s: a table has %d to %d rows", t.Bound.Option, minRows, maxRows)
+			}
+			rows = rows * cmp.Or(int(t.Bound.Percent), 100) / 100
+		}
+		table.Fit(t, obj, uint32(rows))
+	}
+	return nil
+}
+
+// What an option may make of a table: fewer rows than these tell nothing, and more
+// are more series than Prometheus wants of one target.
+const minRows, maxRows = 8, 1 << 16

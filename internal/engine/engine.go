@@ -69,13 +69,20 @@ type environment struct {
 
 // New loads and attaches the collectors. It always returns an engine: what
 // could not start is in the states, and was logged.
-func New(cfg Config) *Engine {
+func New(cfg Config) *Engine { return NewUntil(context.Background(), cfg) }
+
+// NewUntil is [New] that begins nothing more once ctx has ended, and waits for no
+// source: the engine is then good for nothing but to be closed.
+func NewUntil(ctx context.Context, cfg Config) *Engine {
 	e := &Engine{env: &environment{Config: cfg}}
 	e.ctx, e.stop = context.WithCancel(context.Background())
 	for _, spec := range cfg.Specs {
 		u := newUnit(spec, e.env)
-		_ = u.start(e.ctx) // nobody else has it
 		e.units = append(e.units, u)
+		if ctx.Err() != nil {
+			continue
+		}
+		_ = u.start(ctx) // nobody else has it
 		if spec.Load != nil && e.witness == nil && u.status.get().Status == Waiting {
 			// Where maps cannot be created, no collector will run.
 			e.witness, _ = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: 8, MaxEntries: 1})

@@ -33,7 +33,7 @@ func config(t *testing.T, specs ...collector.Spec) engine.Config {
 	}
 }
 
-// refused is a collector whose program returns what it never set.
+// refused returns a collector whose program returns what it never set.
 func refused() collector.Spec {
 	s := schedlat.Spec()
 	s.Name = "refused"
@@ -50,8 +50,8 @@ func refused() collector.Spec {
 	return s
 }
 
-// TestFailedReadingIsTheCollectorsOwn has a source that cannot be read: that is
-// no reason to stop, and it shows, in metrics and state alike.
+// TestFailedReadingIsTheCollectorsOwn checks that a source that cannot be read
+// is no reason to stop, and that it shows, in metrics and state alike.
 func TestFailedReadingIsTheCollectorsOwn(t *testing.T) {
 	broken := schedlat.Spec()
 	broken.Name = "broken"
@@ -82,7 +82,7 @@ func TestFailedReadingIsTheCollectorsOwn(t *testing.T) {
 	}
 }
 
-// from is a source of the counter from_source_total.
+// from returns a source of the counter from_source_total.
 func from(where string, read collector.ReadFunc) *collector.Source {
 	return &collector.Source{
 		From:    where,
@@ -100,8 +100,9 @@ func descriptors(t *testing.T) int {
 	return len(fds)
 }
 
-// settled is how many descriptors there are once that does not change any more:
-// a slow machine closes some after [engine.Engine.Close] has given up waiting.
+// settled returns how many descriptors there are once that does not change any
+// more: a slow machine closes some after [engine.Engine.Close] has given up
+// waiting.
 func settled(t *testing.T) int {
 	t.Helper()
 	n := descriptors(t)

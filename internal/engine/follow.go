@@ -36,6 +36,7 @@ func (u *unit) follow(ctx context.Context) {
 type file struct {
 	follow func() // begins it; nil before that is wanted
 	busy   bool
+	tried  time.Time // when a reading last tried to open one that is broken
 }
 
 // wait begins to follow the file, unless that is under way.
@@ -137,14 +138,38 @@ func (u *unit) retry(ctx context.Context) bool {
 	return u.file.busy
 }
 
-// lose ends the session of a collector whose source is not there any more, and
-// reports whether that is so.
+// startAgain tries to start a collector whose source could not be opened. One whose
+// opening hangs is not tried: every attempt would hang as well.
+func (u *unit) startAgain() {
+	if time.Since(u.file.tried) < retryEvery {
+		return
+	}
+	state := u.begin(context.Background())
+	u.file.tried = time.Now()
+	if state.Status == u.status.get().Status {
+		u.status.renew(state)
+		return
+	}
+	u.settle(state)
+	u.follows()
+}
+
+// lose begins a new session for a collector whose source is not there any more, and
+// reports whether that is so. The hook takes its next way, or is absent if it is
+// optional. Otherwise the collector waits for the source.
 func (u *unit) lose(err error) bool {
 	var gone goneError
-	if !errors.As(err, &gone) || !u.mayWaitForFile() {
+	if !errors.As(err, &gone) {
 		return false
 	}
 	u.end()
-	u.settle(State{Status: Waiting, Reason: gone.Error()})
+	state := u.begin(context.Background())
+	if state.Status == Waiting {
+		state = State{Status: Waiting, Reason: gone.Error()}
+	}
+	u.settle(state)
+	if state.Status != Waiting {
+		u.follows()
+	}
 	return true
 }

@@ -71,7 +71,7 @@ func Holds(specs []collector.Spec, states []State) []Hold {
 		case s.Module != nil:
 			reason = fmt.Sprintf("%s is attached whenever module %s is loaded", s.Name, s.Module.Name)
 			cost = fmt.Sprintf("%s counts nothing once module %s has been loaded anew", s.Name, s.Module.Name)
-		case s.Load != nil && states[i].Status == Waiting:
+		case s.Load != nil && (states[i].Status == Waiting || states[i].passes()):
 			reason = fmt.Sprintf("%s is attached when what it waits for is there", s.Name)
 			cost = fmt.Sprintf("%s counts nothing until kernscope is started again", s.Name)
 		}

@@ -20,7 +20,7 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// withSource is the test's collector with a source that is read so.
+// withSource returns the test's collector with a source that is read so.
 func withSource(read collector.ReadFunc) collector.Spec {
 	s := enginetest.Spec()
 	s.Metrics = append(s.Metrics, collector.Metric{Name: "from_source_total", Help: "x", Kind: collector.Counter})
@@ -30,9 +30,9 @@ func withSource(read collector.ReadFunc) collector.Spec {
 
 var seven = map[string][]metric.Sample{"from_source_total": {{Value: 7}}}
 
-// TestReadingFails has a source that does everything wrong, one after the
-// other. Each costs its own metrics only, is logged once as it begins and once
-// as it ends, and is read again.
+// TestReadingFails checks that a source which does everything wrong, one after
+// the other, costs its own metrics only. Each mistake is logged once as it
+// begins and once as it ends, and the source is read again.
 func TestReadingFails(t *testing.T) {
 	for status, bad := range map[engine.Status]collector.ReadFunc{
 		engine.Failed: func(context.Context) (map[string][]metric.Sample, error) { panic("at the source") },
@@ -78,8 +78,8 @@ func TestReadingFails(t *testing.T) {
 	}
 }
 
-// TestReadingHangs has a source and a decoder of labels that do not return. They
-// cost only what is theirs; the others are served, and all ends.
+// TestReadingHangs checks that a source and a label decoder that do not return
+// cost only what is theirs. The others are served, and all ends.
 func TestReadingHangs(t *testing.T) {
 	for name, hang := range map[string]func(wait func()) collector.Spec{
 		"source": func(wait func()) collector.Spec {

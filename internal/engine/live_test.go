@@ -37,7 +37,8 @@ func TestLiveOptionOfACollectorThatIsStopped(t *testing.T) {
 	expect(t, e, "set while it was stopped", 101, 11)
 }
 
-// small is the test's collector with a live option whose variable has 32 bits.
+// small returns the test's collector with a live option whose variable has 32
+// bits.
 func small() collector.Spec {
 	spec := enginetest.Spec()
 	load := spec.Load
@@ -161,8 +162,8 @@ func TestRefusedOptionIsPutBack(t *testing.T) {
 	}
 }
 
-// TestDefaultThatDoesNotWork has an option that is on unless it is set, and that
-// cannot work here.
+// TestDefaultThatDoesNotWork checks that a collector runs without an option
+// that is on unless it is set, and that cannot work here.
 func TestDefaultThatDoesNotWork(t *testing.T) {
 	spec := enginetest.WithExits(false, "enginetest_unattachable")
 	spec.Options = append(spec.Options, collector.Option{Name: "exits", Help: "Exits, too.", Default: true})
@@ -173,8 +174,9 @@ func TestDefaultThatDoesNotWork(t *testing.T) {
 	expect(t, e, "without the option", 101, 0)
 }
 
-// TestMapThatCannotBePrepared has overflow rows in an array. No way of the hook
-// may go on with a map that lacks them.
+// TestMapThatCannotBePrepared checks that no way of a hook goes on with a map
+// that lacks its overflow rows. The map is an array, which has no room for
+// them.
 func TestMapThatCannotBePrepared(t *testing.T) {
 	spec := enginetest.Spec()
 	spec.Tables = []collector.Table{{Map: "enginetest_counts", Overflow: new(collector.Overflow)}}
@@ -185,8 +187,8 @@ func TestMapThatCannotBePrepared(t *testing.T) {
 	}
 }
 
-// TestPanicIsALine has a decoder that panics: the reason is the same at every
-// reading, since it is a label, and has no stack.
+// TestPanicIsALine checks that the reason of a decoder that panics is the same
+// at every reading, since it is a label, and has no stack.
 func TestPanicIsALine(t *testing.T) {
 	spec := enginetest.Spec()
 	spec.Tables = []collector.Table{{Map: "enginetest_counts", Labels: []collector.Label{{

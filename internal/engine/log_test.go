@@ -29,7 +29,7 @@ func (l *lines) all() []string {
 	return slices.Collect(strings.Lines(l.text.String()))
 }
 
-// count is how many lines have this message.
+// count returns how many lines have this message.
 func (l *lines) count(message string) (n int) {
 	for _, line := range l.all() {
 		if strings.Contains(line, `msg="`+message) || strings.Contains(line, "msg="+message) {

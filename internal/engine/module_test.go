@@ -118,8 +118,8 @@ func TestModuleIsLoadedAnew(t *testing.T) {
 	}
 }
 
-// TestTwoCollectorsOfAModule has two collectors follow one module, at the same
-// time.
+// TestTwoCollectorsOfAModule checks that two collectors can follow one module
+// at the same time.
 func TestTwoCollectorsOfAModule(t *testing.T) {
 	kerneltest.VM(t, needsModules)
 	unloadModule(t)

@@ -25,7 +25,7 @@ const (
 	allMask         = fewMask | 1<<unix.CAP_SYS_ADMIN
 )
 
-// keptMask is what stays in effect after the start: Linux before 5.19 lets
+// keptMask returns what stays in effect after the start: Linux before 5.19 lets
 // nobody read a map without CAP_BPF.
 func keptMask() uint64 {
 	if kerneltest.Kernel() == "5.10" {
@@ -52,8 +52,9 @@ func paranoid(t *testing.T, level string) {
 	})
 }
 
-// TestServiceFollowsModule has the package's service wait for a module, attach
-// with held capabilities, and lose and find it again.
+// TestServiceFollowsModule checks that the package's service waits for a
+// module, attaches with held capabilities, and loses and finds the module
+// again.
 func TestServiceFollowsModule(t *testing.T) {
 	kerneltest.VM(t, needsModules)
 	for _, tt := range []struct {
@@ -95,8 +96,8 @@ func TestServiceFollowsModule(t *testing.T) {
 	}
 }
 
-// TestServiceThatMayNotProbe has a service without CAP_SYS_ADMIN, where perf's
-// kprobes take it: it attaches otherwise, or says what is missing.
+// TestServiceThatMayNotProbe checks that a service without CAP_SYS_ADMIN, where
+// perf's kprobes take it, attaches otherwise or says what is missing.
 func TestServiceThatMayNotProbe(t *testing.T) {
 	kerneltest.VM(t, needsModules)
 	paranoid(t, "3")
@@ -145,8 +146,8 @@ func TestServiceThatMayNotProbe(t *testing.T) {
 	})
 }
 
-// TestServiceThatMayNotHold has a service that may hold no capability: it counts
-// until the module goes, and then says what it lacks.
+// TestServiceThatMayNotHold checks that a service that may hold no capability
+// counts until the module goes, and then says what it lacks.
 func TestServiceThatMayNotHold(t *testing.T) {
 	kerneltest.VM(t, needsModules)
 	paranoid(t, "2")
@@ -171,8 +172,8 @@ func TestServiceThatMayNotHold(t *testing.T) {
 	}
 }
 
-// TestServicePinsModule has a service renew its pins with held capabilities
-// when the module is loaded anew, and another adopt them.
+// TestServicePinsModule checks that a service renews its pins with held
+// capabilities when the module is loaded anew, and that another adopts them.
 func TestServicePinsModule(t *testing.T) {
 	kerneltest.VM(t, needsModules)
 	paranoid(t, "3")

@@ -24,8 +24,8 @@ const (
 	newLink  = "wg_newlink"
 )
 
-// links is a collector of the module that counts calls of newLink. Its ways are
-// of these kinds, "kprobe" or "kprobe.multi", best first.
+// links returns a collector of the module that counts calls of newLink. Its
+// ways are of these kinds, "kprobe" or "kprobe.multi", best first.
 func links(kinds ...string) collector.Spec {
 	programs := make(map[string]*ebpf.ProgramSpec)
 	var ways []string
@@ -56,7 +56,8 @@ func links(kinds ...string) collector.Spec {
 	}
 }
 
-// countProgram is a program that adds one to the only element of map links.
+// countProgram returns a program that adds one to the only element of map
+// links.
 func countProgram(name, section string) *ebpf.ProgramSpec {
 	kind, function, _ := strings.Cut(section, "/")
 	p := &ebpf.ProgramSpec{
@@ -98,7 +99,7 @@ func makeLinks(t *testing.T, n int) {
 	kerneltest.Command(t, "ip", "-batch", file)
 }
 
-// made is how many links the collector has counted.
+// made returns how many links the collector has counted.
 func made(t *testing.T, e *engine.Engine) int {
 	t.Helper()
 	return int(kerneltest.Read(t, e).Value("test_links_total"))

@@ -19,8 +19,8 @@ import (
 //go:generate clang-19 -ffile-compilation-dir=. -O2 -g -Wall -Werror -mcpu=v3 -target bpfel -I../../bpf -c testdata/layout.c -o testdata/layout.o
 //go:generate llvm-strip-19 -g testdata/layout.o
 
-// layout is a collector that says where a member lies in a structure of the
-// module. These types are for kernels whose modules publish none.
+// layout returns a collector that says where a member lies in a structure of
+// the module. These types are for kernels whose modules publish none.
 func layout(types func(version string) (*btf.Spec, error)) collector.Spec {
 	return collector.Spec{
 		Name: "layout", Help: "Where a member lies.",
@@ -104,8 +104,8 @@ func TestTypesOfModule(t *testing.T) {
 	}
 }
 
-// TestModuleWithoutTypes has a kernel whose modules publish no types, and a
-// collector that brings none: the way that needs them is not taken.
+// TestModuleWithoutTypes checks that a way that needs types is not taken where
+// the kernel's modules publish none and the collector brings none.
 func TestModuleWithoutTypes(t *testing.T) {
 	kerneltest.VM(t, needsModules)
 	if kerneltest.Kernel() != "5.10" {

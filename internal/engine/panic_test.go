@@ -4,6 +4,7 @@ package engine_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -36,8 +37,8 @@ func (o owners) Label(string, string) string {
 	return "x"
 }
 
-// TestPanicIsTheCollectorsOwn has every function that a Spec has panic. The collector beside goes
-// on, and everything ends in order.
+// TestPanicIsTheCollectorsOwn lets every function that a Spec has panic. It checks that the
+// collector beside goes on, and that everything ends in order.
 func TestPanicIsTheCollectorsOwn(t *testing.T) {
 	bad := func() { panic("here") }
 	labelled := func(as func() label.Decoder) collector.Spec {
@@ -137,5 +138,21 @@ func TestPanicIsTheCollectorsOwn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReasonIsText checks that an error that is not UTF-8 does not keep the states of all
+// collectors from being served, which are one family.
+func TestReasonIsText(t *testing.T) {
+	e := engine.New(config(t, opened("garbled", func(context.Context) (collector.Reader, error) {
+		return nil, errors.New("no pool \xff")
+	}), opened("well", func(context.Context) (collector.Reader, error) { return collector.ReadFunc(answersSeven), nil })))
+	defer e.Close()
+	families, err := e.Families(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := metric.Families(families).Gather(); err != nil {
+		t.Error(err)
 	}
 }

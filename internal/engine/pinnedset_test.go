@@ -18,8 +18,8 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// calls is a collector that counts calls of nfsservctl(2), which nobody else makes: no kernel has it any more.
-// Its option changes nothing.
+// calls returns a collector that counts calls of nfsservctl(2), which nobody else makes: no kernel
+// has it any more. Its option changes nothing.
 func calls() collector.Spec {
 	return collector.Spec{
 		Name: "calls", Help: "x",

@@ -19,6 +19,9 @@ import (
 // every scraper, whenever it comes.
 type ratio struct {
 	spec collector.Metric
+	// part and whole are the names of the families, in the user's unit.
+	part  string
+	whole []string
 	// before is where the counters stood when the last window ended, by label
 	// values; nil if that is not known.
 	before map[string]growth
@@ -29,10 +32,20 @@ type growth struct {
 	part, whole float64
 }
 
-// newRatio makes a ratio of its own window or, if that is set, of another.
-func newRatio(m collector.Metric, window time.Duration) *ratio {
+// newRatio returns a ratio of the collector's metrics, of its own window or, if that
+// is set, of another.
+func newRatio(m collector.Metric, spec collector.Spec, unit metric.Unit, window time.Duration) *ratio {
 	help := fmt.Sprintf("%s, in the last full %v; absent if there was nothing.", m.Help, cmp.Or(window, m.Window))
-	return &ratio{spec: m, latest: metric.Family{Name: m.Name, Help: help, Type: metric.Gauge}}
+	r := &ratio{spec: m, latest: metric.Family{Name: m.Name, Help: help, Type: metric.Gauge}}
+	for _, counter := range spec.Metrics {
+		if counter.Name == m.Part {
+			r.part = counter.FullName(unit.String())
+		}
+		if slices.Contains(m.Whole, counter.Name) {
+			r.whole = append(r.whole, counter.FullName(unit.String()))
+		}
+	}
+	return r
 }
 
 // turn ends a window: families are what the counters stand at.
@@ -40,7 +53,7 @@ func (r *ratio) turn(families []metric.Family) {
 	now := make(map[string]growth)
 	labels := make(map[string][]string)
 	for _, f := range families {
-		isPart, isWhole := f.Name == r.spec.Part, slices.Contains(r.spec.Whole, f.Name)
+		isPart, isWhole := f.Name == r.part, slices.Contains(r.whole, f.Name)
 		if isPart {
 			r.latest.Labels = f.Labels
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/kernscope/kernscope/internal/metric"
 )
 
-// counters are the families of hits and misses, by pool.
+// counters returns the families of hits and misses, by pool.
 func counters(numbers map[string][2]float64) []metric.Family {
 	families := []metric.Family{
 		{Name: "hits", Type: metric.Counter, Labels: []string{"pool"}},
@@ -28,7 +28,7 @@ func counters(numbers map[string][2]float64) []metric.Family {
 func TestRatioIsOfTheGrowthInTheWindow(t *testing.T) {
 	r := newRatio(collector.Metric{
 		Name: "hit_ratio", Kind: collector.Ratio, Part: "hits", Whole: []string{"hits", "misses"}, Window: time.Minute,
-	}, 0)
+	}, collector.Spec{Metrics: []collector.Metric{{Name: "hits"}, {Name: "misses"}, {Name: "other"}}}, metric.Seconds, 0)
 	for i, window := range []struct {
 		numbers map[string][2]float64
 		want    map[string]float64
@@ -55,5 +55,25 @@ func TestRatioIsOfTheGrowthInTheWindow(t *testing.T) {
 	}
 	if f := r.latest; f.Name != "hit_ratio" || f.Type != metric.Gauge || len(f.Labels) != 1 || f.Labels[0] != "pool" {
 		t.Errorf("family %+v, want a gauge with the label pool", f)
+	}
+}
+
+// TestRatioOfDurations checks that a ratio finds counters whose names end in the user's unit.
+func TestRatioOfDurations(t *testing.T) {
+	spec := collector.Spec{Metrics: []collector.Metric{
+		{Name: "busy_total", Kind: collector.Counter, Duration: true}, {Name: "idle_total", Kind: collector.Counter, Duration: true},
+	}}
+	m := collector.Metric{Name: "busy_ratio", Kind: collector.Ratio, Part: "busy_total", Whole: []string{"busy_total", "idle_total"}, Window: time.Minute}
+	for _, unit := range []metric.Unit{metric.Seconds, metric.Microseconds} {
+		r := newRatio(m, spec, unit, 0)
+		for _, n := range []float64{0, 3} {
+			r.turn([]metric.Family{
+				{Name: "busy_" + unit.String() + "_total", Samples: []metric.Sample{{Value: n}}},
+				{Name: "idle_" + unit.String() + "_total", Samples: []metric.Sample{{Value: 3 * n}}},
+			})
+		}
+		if s := r.latest.Samples; len(s) != 1 || s[0].Value != 0.25 {
+			t.Errorf("in %v: ratios %+v, want 0.25", unit, s)
+		}
 	}
 }

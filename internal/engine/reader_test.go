@@ -29,7 +29,7 @@ func (r reader) Read(ctx context.Context) (map[string][]metric.Sample, error) { 
 
 func (r reader) Close() error { return r.close() }
 
-// opened is a collector of nothing but a source that is opened so.
+// opened returns a collector of nothing but a source that is opened so.
 func opened(name string, open func(context.Context) (collector.Reader, error)) collector.Spec {
 	return collector.Spec{
 		Name: name, Help: "x",
@@ -43,8 +43,8 @@ func opened(name string, open func(context.Context) (collector.Reader, error)) c
 
 func answersSeven(context.Context) (map[string][]metric.Sample, error) { return seven, nil }
 
-// TestClosingFails has sources that panic or hang as they are closed: that ends
-// neither the process nor what waits for it.
+// TestClosingFails checks that sources which panic or hang as they are closed
+// end neither the process nor what waits for it.
 func TestClosingFails(t *testing.T) {
 	release := make(chan struct{})
 	t.Cleanup(func() { close(release) })
@@ -96,8 +96,9 @@ func TestCallsOfAReaderDoNotOverlap(t *testing.T) {
 	}
 }
 
-// TestWaitsHoweverItCameTo has a file that is not there as a collector is
-// started again, or set. It runs when the file comes.
+// TestWaitsHoweverItCameTo checks that a collector waits for a file that is not
+// there as the collector is started again, or set, and runs when the file
+// comes.
 func TestWaitsHoweverItCameTo(t *testing.T) {
 	for name, begin := range map[string]func(*engine.Engine, *appears) error{
 		"stopped and started": func(e *engine.Engine, a *appears) error {
@@ -159,8 +160,8 @@ func TestSourceThatIsBroken(t *testing.T) {
 	}
 }
 
-// TestReadsAreRaised has a source that takes capabilities to be opened, and some
-// of them at every read. They are those of a thread.
+// TestReadsAreRaised checks that a source has the capabilities that it takes to
+// be opened, and those that it takes at every read. They are those of a thread.
 func TestReadsAreRaised(t *testing.T) {
 	var mu sync.Mutex
 	raised := make(map[string]int)

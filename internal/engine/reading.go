@@ -6,18 +6,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kernscope/kernscope/internal/attach"
 	"github.com/kernscope/kernscope/internal/metric"
+	"github.com/kernscope/kernscope/internal/table"
 )
 
 // reading is what one look at a collector yields.
 type reading struct {
 	families []metric.Family
-	entries  map[string]int    // of each map that was read
-	lost     map[string]uint64 // what overflow rows hold, by reason
-	losses   []lost            // what the object counts as lost
+	tables   map[string]table.Reading // by map
+	lost     map[string]uint64        // what overflow rows hold, by reason
+	losses   []lost                   // what the object counts as lost
 	self     selfMetrics
 	took     time.Duration
 }
@@ -39,6 +42,9 @@ func (u *unit) read() (out *reading) {
 
 // look reads the collector, which is locked.
 func (u *unit) look() (*reading, error) {
+	if state := u.status.get(); state.passes() {
+		u.startAgain()
+	}
 	if u.session == nil {
 		out := new(reading)
 		out.self.addState(u.status.get())
@@ -55,6 +61,7 @@ func (u *unit) look() (*reading, error) {
 	}
 	out.self.addState(u.status.get())
 	if u.session != nil {
+		u.warn(out)
 		err = errors.Join(err, attach.Safely(func() error {
 			out.self.add(u, out)
 			return nil
@@ -65,11 +72,29 @@ func (u *unit) look() (*reading, error) {
 
 // look reads the maps and sources, and leaves the collector's state as it is.
 func (s *session) look(created time.Time) (*reading, error) {
-	out := &reading{entries: make(map[string]int), lost: make(map[string]uint64)}
+	out := &reading{tables: make(map[string]table.Reading), lost: make(map[string]uint64)}
 	begin := time.Now()
 	err := attach.Safely(func() error { return s.read(context.Background(), created, out) })
 	out.took = time.Since(begin)
 	return out, err
+}
+
+// warn logs which tables events began to find no room in, and which have room
+// again.
+func (u *unit) warn(read *reading) {
+	for _, name := range slices.Sorted(maps.Keys(read.tables)) {
+		switch t := read.tables[name]; {
+		case !t.Changed:
+		case t.Full:
+			remedy := "restart kernscope, which makes room for what is there by then"
+			if bound := u.spec.Table(name).Bound; bound != nil {
+				remedy = fmt.Sprintf("--collector.%s.%s raises the number of rows", u.spec.Name, bound.Option)
+			}
+			u.status.logger.Warn("Table is full: events count as other", "table", name, "rows", t.Names, "remedy", remedy)
+		default:
+			u.status.logger.Info("Table has room again", "table", name, "rows", t.Names)
+		}
+	}
 }
 
 // overdue returns what a collector serves whose reading does not end.
@@ -83,7 +108,8 @@ func (u *unit) overdue() *reading {
 	return out
 }
 
-// permitted says whether the kernel still lets the collector's maps be read.
+// permitted returns the error with which the kernel refuses to let the
+// collector's maps be read; nil if it does not.
 func (u *unit) permitted() error {
 	u.mu.Lock()
 	defer u.mu.Unlock()

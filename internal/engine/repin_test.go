@@ -112,7 +112,7 @@ func remove(t *testing.T, path string) {
 	}
 }
 
-// identities are the directories in which collectors are pinned.
+// identities returns the directories in which collectors are pinned.
 func identities(t *testing.T, dir string) []string {
 	t.Helper()
 	found, err := filepath.Glob(filepath.Join(dir, "*", "*"))
@@ -122,8 +122,8 @@ func identities(t *testing.T, dir string) []string {
 	return found
 }
 
-// TestPinsOfADeadCollectorAreRemoved has a collector that was pinned and does
-// not run any more.
+// TestPinsOfADeadCollectorAreRemoved checks that the pins of a collector that
+// does not run any more go.
 func TestPinsOfADeadCollectorAreRemoved(t *testing.T) {
 	dir := filepath.Join(kerneltest.BPFFS(t), "kernscope")
 	leave(t, pinned(t, dir, schedlat.Spec()), func(*engine.Engine) {})

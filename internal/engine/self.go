@@ -60,7 +60,7 @@ func (s *selfMetrics) addState(state State) {
 		"Whether the collector is attached and was read without error.", success, "collector", state.Collector)
 	s.put(metric.Gauge, "kernscope_collector_info",
 		"How the collector fares: running, waiting (for its module or file), unsupported (the machine lacks what it needs), denied (the kernel does not permit it to this process), failed or stopped, and why.",
-		1, "collector", state.Collector, "status", string(state.Status), "reason", state.Reason)
+		1, "collector", state.Collector, "status", string(state.Status), "reason", strings.ToValidUTF8(state.Reason, "\uFFFD"))
 }
 
 // add reports on a collector that is attached, which is locked, and its last
@@ -89,11 +89,12 @@ func (s *selfMetrics) add(u *unit, read *reading) {
 	}
 	s.addPrograms(u)
 	s.addMaps(u, read)
+	s.addTables(u, read)
 	s.addLosses(u, read)
 }
 
-// addHook says where a hook is attached: a sample for each program, or one for
-// a source.
+// addHook reports where a hook is attached: a sample for each program, or one
+// for a source.
 func (s *selfMetrics) addHook(name string, h attach.HookState) {
 	places := strings.Split(h.Attach, " and ")
 	for i, program := range append(h.Programs, "")[:max(1, len(h.Programs))] {
@@ -129,8 +130,8 @@ func (s *selfMetrics) addMaps(u *unit, read *reading) {
 		m := u.maps.Get(name)
 		labels := []string{"collector", u.spec.Name, "map", name}
 		// Other maps are always full, or belong to the tasks.
-		if entries, ok := read.entries[name]; ok && table.IsHash(m.Type()) {
-			s.put(metric.Gauge, "kernscope_map_entries", "Entries in the map.", float64(entries), labels...)
+		if t, ok := read.tables[name]; ok && table.IsHash(m.Type()) {
+			s.put(metric.Gauge, "kernscope_map_entries", "Entries in the map.", float64(t.Entries), labels...)
 			s.put(metric.Gauge, "kernscope_map_capacity", "Entries the map can hold.", float64(m.MaxEntries()), labels...)
 		}
 		if bytes, ok := u.maps.Bytes(name); ok {
@@ -139,16 +140,34 @@ func (s *selfMetrics) addMaps(u *unit, read *reading) {
 	}
 }
 
+// addTables reports how full each table is that may be full.
+func (s *selfMetrics) addTables(u *unit, read *reading) {
+	for _, name := range slices.Sorted(maps.Keys(read.tables)) {
+		if u.spec.Table(name).Overflow == nil {
+			continue
+		}
+		labels := []string{"collector", u.spec.Name, "table", name}
+		full := 0.0
+		if read.tables[name].Full {
+			full = 1
+		}
+		s.put(metric.Gauge, "kernscope_table_full",
+			"Whether events found no room in the table within the last two minutes; they count as other.", full, labels...)
+		if limit := u.session.tables[name].Limit(); limit > 0 {
+			s.put(metric.Gauge, "kernscope_table_rows", "Rows of the table that have a name.", float64(read.tables[name].Names), labels...)
+			s.put(metric.Gauge, "kernscope_table_limit", "Rows of the table that may have a name.", float64(limit), labels...)
+		}
+	}
+}
+
 func (s *selfMetrics) addLosses(u *unit, read *reading) {
-	lost := func(reason string, n uint64) {
+	total := maps.Clone(read.lost)
+	for _, l := range read.losses {
+		total[l.name] += l.lost
+	}
+	for _, reason := range slices.Sorted(maps.Keys(total)) {
 		s.put(metric.Counter, "kernscope_lost_events_total",
 			"Events that a program saw and could not count where they belong, by reason.",
-			float64(n), "collector", u.spec.Name, "reason", reason)
-	}
-	for _, reason := range slices.Sorted(maps.Keys(read.lost)) {
-		lost(reason, read.lost[reason])
-	}
-	for _, l := range read.losses {
-		lost(l.name, l.lost)
+			float64(total[reason]), "collector", u.spec.Name, "reason", reason)
 	}
 }

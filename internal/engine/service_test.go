@@ -28,10 +28,10 @@ type service struct {
 	log     *lines
 }
 
-// sandbox hides, like the unit's ProtectKernelTunables, ProtectKernelModules and
+// asUnit hides, like the unit's ProtectKernelTunables, ProtectKernelModules and
 // ProtectKernelLogs, files that root could read, and becomes the service's user
 // with the capabilities $CAPS. $HIDDEN is a folder.
-const sandbox = `set -e
+const asUnit = `set -e
 umask 0
 : >"$HIDDEN/file" && mkdir "$HIDDEN/folder"
 chmod 000 "$HIDDEN/file" "$HIDDEN/folder"
@@ -61,7 +61,7 @@ func startService(t *testing.T, how serviceConfig, capabilities string) *service
 	}
 	defer self.Close()
 	s := &service{t: t, log: new(lines)}
-	s.process = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", sandbox)
+	s.process = exec.Command("unshare", "--mount", "--propagation", "private", "sh", "-c", asUnit)
 	s.process.Env = append(os.Environ(), serviceVariable+"="+string(text), "HIDDEN="+t.TempDir(),
 		fmt.Sprintf("USER=%d", serviceUser), "CAPS=-all,"+capabilities)
 	s.process.Dir, s.process.Stderr, s.process.ExtraFiles = "/", s.log, []*os.File{self}

@@ -17,6 +17,7 @@ import (
 	"github.com/kernscope/kernscope/internal/kernel"
 	"github.com/kernscope/kernscope/internal/metric"
 	"github.com/kernscope/kernscope/internal/privilege"
+	"github.com/kernscope/kernscope/internal/sandbox"
 )
 
 // A service gives its capabilities up for good, so it runs in a process of its
@@ -25,10 +26,17 @@ const serviceVariable = "KERNSCOPE_ENGINE_SERVICE"
 
 func TestMain(m *testing.M) {
 	text := os.Getenv(serviceVariable)
-	if text == "" {
+	pins, confined := os.LookupEnv(confinedVariable)
+	var err error
+	switch {
+	case confined:
+		err = attachAnew(pins)
+	case text != "":
+		err = serve(text)
+	default:
 		os.Exit(m.Run())
 	}
-	if err := serve(text); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -91,6 +99,11 @@ func serve(text string) error {
 	if err != nil {
 		return err
 	}
+	confine := sandbox.Plan{}
+	if how.Pins != "" {
+		confine.Change = []string{how.Pins}
+	}
+	sandbox.Enter(confine)
 	e.Follow()
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
 		r := serviceReport{State: e.States()[0], Left: left}

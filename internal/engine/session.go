@@ -100,7 +100,7 @@ func (b *builder) add(m collector.Metric) error {
 	case !b.cfg.Wanted(m.When, m.Unless) || b.served[m.Name]:
 		return nil
 	case m.Kind == collector.Ratio:
-		s.ratios = append(s.ratios, newRatio(m, u.env.Window))
+		s.ratios = append(s.ratios, newRatio(m, u.spec, u.env.Buckets.Unit(), u.env.Window))
 		return nil
 	case !s.set.Uses(m.Map) && b.isAbsent(m):
 		return nil
@@ -147,7 +147,7 @@ func (b *builder) table(name string) (*table.Table, error) {
 	if t := b.session.tables[name]; t != nil {
 		return t, nil
 	}
-	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get(name))
+	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get)
 	if err != nil {
 		return nil, err
 	}
@@ -168,9 +168,9 @@ func (s *session) read(ctx context.Context, created time.Time, out *reading) err
 		if read.Rows == nil {
 			continue
 		}
-		rows[name], out.entries[name] = read.Rows, read.Entries
-		if t.Loss() != "" {
-			out.lost[t.Loss()] += read.Lost
+		rows[name], out.tables[name] = read.Rows, read
+		for reason, n := range read.Lost {
+			out.lost[reason] += n
 		}
 	}
 	var failed error

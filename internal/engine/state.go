@@ -50,9 +50,12 @@ type State struct {
 	// attached means that this process attached the programs, if it adopted the
 	// maps or not.
 	attached bool
-	// refused is the reason as an error, if that is one of permission.
-	refused error
+	// problem is what kept the collector from being started.
+	problem *attach.Problem
 }
+
+// passes reports whether readings try to start the collector again.
+func (s *State) passes() bool { return s.problem != nil && s.problem.Passes }
 
 // status is a collector's state. It is changed here alone, and every change is
 // logged.
@@ -94,6 +97,15 @@ func (s *status) settle(state State) {
 		s.logger.Warn("Collector does not run", "status", state.Status, "reason", state.Reason, "remedy", state.Remedy)
 		s.logDetail(state.Detail)
 	}
+}
+
+// renew sets the state of a collector that was not started once more, which was
+// logged the first time.
+func (s *status) renew(state State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state.Collector = s.state.Collector
+	s.state = state
 }
 
 // fail notes that a collector failed beside its readings.
@@ -140,7 +152,7 @@ func (s *status) logDetail(detail string) {
 // stateOf returns the state of a collector that is not attached because of a
 // problem.
 func stateOf(p *attach.Problem) State {
-	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, refused: p.Refusal()}
+	s := State{Status: Failed, Reason: p.Reason, Remedy: p.Remedy, Detail: p.Detail, problem: p}
 	switch {
 	case p.Waits:
 		s.Status = Waiting

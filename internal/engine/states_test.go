@@ -53,8 +53,9 @@ func expect(t *testing.T, e *engine.Engine, when string, calls, small float64) {
 	}
 }
 
-// Counts survive that a collector is stopped, what happens meanwhile is not
-// counted, and it says how it fares.
+// TestStopAndStart checks that counts survive that a collector is stopped, that
+// what happens meanwhile is not counted, and that the collector says how it
+// fares.
 func TestStopAndStart(t *testing.T) {
 	e := counting(t, config(t, enginetest.Spec()))
 	call(101, 0)
@@ -83,8 +84,9 @@ func TestStopAndStart(t *testing.T) {
 	}
 }
 
-// A live option changes under what is attached, which misses nothing; another
-// attaches anew and keeps the counts; a wrong one changes nothing.
+// TestSetOption checks that a live option changes under what is attached, which
+// misses nothing, that another attaches anew and keeps the counts, and that a
+// wrong one changes nothing.
 func TestSetOption(t *testing.T) {
 	e := counting(t, config(t, enginetest.Spec()))
 	call(101, 0)
@@ -126,8 +128,8 @@ func TestSetOption(t *testing.T) {
 	expect(t, e, "least 0 set while it was stopped", 101+11+17+23+29, 1009+19)
 }
 
-// TestWayThatFailsGivesWay has hooks whose best ways cannot be loaded or
-// attached, which is known only when it is tried.
+// TestWayThatFailsGivesWay checks that a hook takes its next way if its best
+// ones cannot be loaded or attached, which is known only when it is tried.
 func TestWayThatFailsGivesWay(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -171,7 +173,8 @@ func TestWayThatFailsGivesWay(t *testing.T) {
 	}
 }
 
-// Where no way is left the first failure is the reason, and nothing stays.
+// TestLastWayThatFails checks that the first failure is the reason where no way
+// is left, and that nothing stays.
 func TestLastWayThatFails(t *testing.T) {
 	cfg := config(t, enginetest.WithExits(false, "enginetest_unattachable"))
 	engine.New(cfg).Close()
@@ -261,7 +264,7 @@ func (a *appears) Close() error {
 	return nil
 }
 
-// TestCollectorWaitsForASource has a file come, go and come again.
+// TestCollectorWaitsForASource lets a file come, go and come again.
 func TestCollectorWaitsForASource(t *testing.T) {
 	var a appears
 	spec := collector.Spec{

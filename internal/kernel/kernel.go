@@ -8,12 +8,14 @@ package kernel
 import (
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/features"
+	"golang.org/x/sys/unix"
 )
 
 // Answer is what is known of a feature.
@@ -90,13 +92,37 @@ type load struct {
 func Open(btfFile string) (*Machine, error) {
 	m := &Machine{cache: btf.NewCache(), known: make(map[string]*load)}
 	if btfFile != "" {
-		spec, err := btf.LoadSpec(btfFile)
+		spec, err := loadTypes(btfFile)
 		if err != nil {
 			return nil, fmt.Errorf("reading type information from %s: %w", btfFile, err)
 		}
 		m.external = spec
 	}
 	return m, nil
+}
+
+// mostTypes is how large a file of type information may be. That of a kernel has
+// some megabytes; a kernel with all that debuggers use has some hundred.
+const mostTypes = 1 << 30
+
+// loadTypes reads a file of type information. It does not wait for a pipe or a
+// device, which have no end.
+func loadTypes(path string) (*btf.Spec, error) {
+	file, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	about, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !about.Mode().IsRegular():
+		return nil, errors.New("it is no regular file")
+	case about.Size() > mostTypes:
+		return nil, fmt.Errorf("it has %d bytes: type information has less than %d", about.Size(), mostTypes)
+	}
+	return btf.LoadSpecFromReader(file)
 }
 
 // Enumerator says whether the kernel has the enumerator in the named enum.

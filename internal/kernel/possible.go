@@ -20,7 +20,7 @@ func possibleCPUs() (int, error) {
 		return 0, err
 	}
 	defer m.Close()
-	const most = 1 << 14 // twice what CONFIG_NR_CPUS may be
+	const most = 1 << 14                           // twice what CONFIG_NR_CPUS may be
 	memory := bytes.Repeat([]byte{0xff}, 8+8*most) // so much is not on the stack, which moves
 	key, copies := memory[:8], memory[8:]
 	clear(key)

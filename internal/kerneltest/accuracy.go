@@ -64,7 +64,7 @@ func (t Truth[N]) allows(n, below, above N) bool {
 // Recursion is why events are missing that [Numbers.Missed] says are.
 const Recursion = "A task may interrupt a program that runs on the same CPU. The kernel shows what that task does to no program, and counts what it did not show (`kernscope_program_recursion_misses_total`)."
 
-// Exactly is the truth that allows no difference.
+// Exactly returns the truth that allows no difference.
 func Exactly[N number](n N) Truth[N] { return Truth[N]{Least: n, Most: n} }
 
 // Record is a row's cell for one machine. Times are in seconds. A record without
@@ -112,8 +112,9 @@ func (t Truth[N]) String() string {
 	return text
 }
 
-// Accuracy is [Check], and records the comparison if KERNSCOPE_OUT is set. A
-// difference must be explained. Of several records of one row the last holds.
+// Accuracy does what [Check] does, and records the comparison if KERNSCOPE_OUT
+// is set. A difference must be explained. Of several records of one row the
+// last holds.
 func Accuracy[N number](t testing.TB, row Row, counted N, truth Truth[N]) {
 	t.Helper()
 	what := fmt.Sprintf("%s, %s, by %s", row.Metric, row.Workload, row.Source)

@@ -18,7 +18,8 @@ type complaints struct {
 
 func (c *complaints) Errorf(string, ...any) { c.errors++ }
 
-// What agrees is recorded; what does not, or is not explained, is an error.
+// TestAccuracy checks that what agrees is recorded, and that what does not, or
+// is not explained, is an error.
 func TestAccuracy(t *testing.T) {
 	row := Row{Metric: "m", Workload: "w", Source: "s"}
 	between := func(why string) Truth[uint64] {

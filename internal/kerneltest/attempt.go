@@ -101,10 +101,11 @@ func (a *Attempt) Void(format string, args ...any) {
 	runtime.Goexit()
 }
 
-// Error, Errorf, Fail, Fatal, Fatalf and FailNow are those of the attempt.
+// Error notes an error of the attempt, as Errorf, Fail, Fatal, Fatalf and
+// FailNow do.
 func (a *Attempt) Error(args ...any) { a.complain(strings.TrimSuffix(fmt.Sprintln(args...), "\n")) }
 
-// Errorf is [Attempt.Error] with a format.
+// Errorf does what [Attempt.Error] does, with a format.
 func (a *Attempt) Errorf(format string, args ...any) { a.complain(fmt.Sprintf(format, args...)) }
 
 // Fail marks the attempt.
@@ -117,7 +118,7 @@ func (a *Attempt) Fatal(args ...any) {
 	runtime.Goexit()
 }
 
-// Fatalf is [Attempt.Fatal] with a format.
+// Fatalf does what [Attempt.Fatal] does, with a format.
 func (a *Attempt) Fatalf(format string, args ...any) {
 	a.complain(fmt.Sprintf(format, args...))
 	runtime.Goexit()
@@ -129,7 +130,7 @@ func (a *Attempt) FailNow() {
 	runtime.Goexit()
 }
 
-// Failed says whether the attempt, or the test around it, has an error.
+// Failed reports whether the attempt, or the test around it, has an error.
 func (a *Attempt) Failed() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

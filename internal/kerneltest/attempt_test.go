@@ -47,8 +47,9 @@ func conclude(t *testing.T, body func(a *Attempt)) (r *result, attempts int) {
 	return r, attempts
 }
 
-// What is wrong fails at once, what others may have done is tried again, and
-// what they did every time is neither a failure nor a success.
+// TestConclusive checks that what is wrong fails at once, that what others may
+// have done is tried again, and that what they did every time is neither a
+// failure nor a success.
 func TestConclusive(t *testing.T) {
 	row := Row{Metric: "m", Workload: "w", Source: "s"}
 	for _, tt := range []struct {
@@ -107,7 +108,8 @@ func TestConclusive(t *testing.T) {
 	}
 }
 
-// Nothing else runs on the machines of the matrix.
+// TestNotConclusiveFailsInTheMatrix checks that nothing is tried again on the
+// machines of the matrix, where nothing else runs.
 func TestNotConclusiveFailsInTheMatrix(t *testing.T) {
 	t.Setenv("KERNSCOPE_KERNEL", "6.1")
 	t.Setenv("KERNSCOPE_OUT", "")
@@ -117,8 +119,8 @@ func TestNotConclusiveFailsInTheMatrix(t *testing.T) {
 	}
 }
 
-// Clean-ups of an attempt run before the next one, the last first, although one
-// is fatal.
+// TestAttemptsCleanUp checks that clean-ups of an attempt run before the next
+// one, the last first, although one is fatal.
 func TestAttemptsCleanUp(t *testing.T) {
 	t.Setenv("KERNSCOPE_KERNEL", "")
 	t.Setenv("KERNSCOPE_OUT", "")
@@ -137,7 +139,8 @@ func TestAttemptsCleanUp(t *testing.T) {
 	}
 }
 
-// Only what passed is recorded, or that the test was not conclusive.
+// TestAttemptsRecord checks that only what passed is recorded, or that the test
+// was not conclusive.
 func TestAttemptsRecord(t *testing.T) {
 	row := Row{Metric: "m", Workload: "w", Source: "s"}
 	for _, tt := range []struct {

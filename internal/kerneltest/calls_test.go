@@ -8,7 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Calls of other processes are counted, those of this one are not.
+// TestWatchCalls checks that calls of other processes are counted, and those of
+// this one are not.
 func TestWatchCalls(t *testing.T) {
 	calls := WatchCalls(t)
 	if calls == nil {

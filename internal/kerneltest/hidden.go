@@ -95,7 +95,7 @@ func WatchHidden(t testing.TB) *Watch {
 	return w
 }
 
-// sawThis says whether the program sees the calling thread under its number.
+// sawThis reports whether the program sees the calling thread under its number.
 func (w *Watch) sawThis() bool {
 	w.t.Helper()
 	runtime.LockOSThread()
@@ -130,7 +130,7 @@ func (w *Watch) Hidden() (h Hidden) {
 	return h
 }
 
-// saw says whether the program has seen the task.
+// saw reports whether the program has seen the task.
 func (w *Watch) saw(folder string) bool {
 	tid, err := strconv.ParseUint(filepath.Base(folder), 10, 32)
 	if err != nil {
@@ -144,7 +144,7 @@ func (w *Watch) saw(folder string) bool {
 	return w.seen.Lookup(&key, &value) == nil
 }
 
-// running says whether a task has a turn now, or will have one soon.
+// running reports whether a task has a turn now, or will have one soon.
 func running(folder string) bool {
 	text, err := os.ReadFile(folder + "/stat")
 	if err != nil {

@@ -29,7 +29,7 @@ func naps(t *testing.T, n int) string {
 	return <-folder
 }
 
-// What runs in plain sight is not hidden.
+// TestNothingOfOursIsHidden checks that what runs in plain sight is not hidden.
 func TestNothingOfOursIsHidden(t *testing.T) {
 	w := WatchHidden(t)
 	naps(t, 10)
@@ -43,7 +43,8 @@ func TestNothingOfOursIsHidden(t *testing.T) {
 	}
 }
 
-// What no program has seen is hidden, unless it may be about to be seen.
+// TestUnseenIsHidden checks that what no program has seen is hidden, unless it
+// may be about to be seen.
 func TestUnseenIsHidden(t *testing.T) {
 	Open(t)
 	nobody, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Hash, KeySize: 4, ValueSize: 4, MaxEntries: 1})

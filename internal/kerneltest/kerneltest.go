@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cilium/ebpf"
-
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kernel"
@@ -42,7 +40,7 @@ func Run(t testing.TB, spec collector.Spec, options ...string) *engine.Engine {
 	return RunOn(t, Open(t), spec, options...)
 }
 
-// RunOn is [Run] on a machine of the test's making.
+// RunOn does what [Run] does, on a machine of the test's making.
 func RunOn(t testing.TB, machine *kernel.Machine, spec collector.Spec, options ...string) *engine.Engine {
 	t.Helper()
 	cfg := engine.Config{
@@ -63,15 +61,14 @@ func RunOn(t testing.TB, machine *kernel.Machine, spec collector.Spec, options .
 	return e
 }
 
-// WithRoom is the collector with a table of another size.
-func WithRoom(spec collector.Spec, table string, entries int) collector.Spec {
-	load := spec.Load
-	spec.Load = func() (*ebpf.CollectionSpec, error) {
-		obj, err := load()
-		if err == nil {
-			obj.Maps[table].MaxEntries = uint32(entries)
+// WithRows returns the collector with tables of another size, where its option
+// rows says how many rows of names they may have.
+func WithRows(spec collector.Spec, rows int) collector.Spec {
+	spec.Options = slices.Clone(spec.Options)
+	for i := range spec.Options {
+		if spec.Options[i].Name == "rows" {
+			spec.Options[i].Default = rows
 		}
-		return obj, err
 	}
 	return spec
 }
@@ -103,13 +100,14 @@ func Read(t testing.TB, e *engine.Engine) Numbers {
 	return numbers
 }
 
-// Value is that of the counter or gauge, 0 if there is none: a row that was
-// never counted is not there. Labels are "name=value", in the family's order.
+// Value returns the number of the counter or gauge, 0 if there is none: a row that
+// was never counted is not there. Labels are "name=value", in the family's
+// order.
 func (n Numbers) Value(name string, labels ...string) float64 {
 	return n[key(name, labels)].Value
 }
 
-// Hist is the histogram's count and sum in nanoseconds.
+// Hist returns the histogram's count and sum in nanoseconds.
 func (n Numbers) Hist(name string, labels ...string) (count, sum uint64) {
 	if h := n[key(name, labels)].Hist; h != nil {
 		return h.Count(), h.Sum
@@ -117,7 +115,7 @@ func (n Numbers) Hist(name string, labels ...string) (count, sum uint64) {
 	return 0, 0
 }
 
-// Quantile is an upper and a lower bound of the histogram's quantile, in
+// Quantile returns a lower and an upper bound of the histogram's quantile, in
 // nanoseconds, of what was observed since "before".
 func (n Numbers) Quantile(before Numbers, q float64, name string, labels ...string) (lower, upper float64) {
 	h := n[key(name, labels)].Hist
@@ -143,10 +141,10 @@ func (n Numbers) Quantile(before Numbers, q float64, name string, labels ...stri
 	return 0, 0
 }
 
-// Missed is how many runs of the collector's programs the kernel has left out
-// since "before". A program does not run while it is interrupted on the same
-// CPU; on kernels that let other tasks interrupt it (Linux 7.0 and newer at
-// system calls) these miss their events, which are at most so many.
+// Missed returns how many runs of the collector's programs the kernel has left
+// out since "before". A program does not run while it is interrupted on the
+// same CPU; on kernels that let other tasks interrupt it (Linux 7.0 and newer
+// at system calls) these miss their events, which are at most so many.
 func (n Numbers) Missed(before Numbers) int {
 	missed := 0.0
 	for key, sample := range n {

@@ -84,14 +84,21 @@ func MemoryDisk(t testing.TB, size int64) (device, backing *os.File) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { backing.Close() })
+	return LoopDisk(t, backing), backing
+}
+
+// LoopDisk returns a loop device on a file, until the test ends or dies.
+func LoopDisk(t testing.TB, backing *os.File) *os.File {
+	t.Helper()
 	if _, err := os.Stat(loopControl); errors.Is(err, fs.ErrNotExist) {
 		LoadModule(t, "loop")
 	}
-	if device, err = AttachLoop(backing.Fd(), 0, 0); err != nil {
+	device, err := AttachLoop(backing.Fd(), 0, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { device.Close() })
-	return device, backing
+	return device
 }
 
 // FileSystem returns a folder of a new file system on a disk of so many bytes

@@ -13,8 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Each of several who look for a free loop device at the same time gets one of
-// their own, which goes when it is closed.
+// TestLoopDevicesAreOnesOwn checks that each of several who look for a free
+// loop device at the same time gets one of their own, which goes when it is
+// closed.
 func TestLoopDevicesAreOnesOwn(t *testing.T) {
 	const askers, each = 4, 8
 	var mu sync.Mutex
@@ -59,7 +60,7 @@ func TestLoopDevicesAreOnesOwn(t *testing.T) {
 	}
 }
 
-// A new file system takes a file.
+// TestFileSystem checks that a new file system takes a file.
 func TestFileSystem(t *testing.T) {
 	dir := FileSystem(t, 16<<20, "mkfs.ext4", "-q")
 	var at unix.Statfs_t
@@ -68,7 +69,8 @@ func TestFileSystem(t *testing.T) {
 	}
 }
 
-// A network has counters and settings of its own, and nothing but loopback.
+// TestNetwork checks that a network has counters and settings of its own, and
+// nothing but loopback.
 func TestNetwork(t *testing.T) {
 	n, err := NewNetwork()
 	if err != nil {
@@ -92,7 +94,7 @@ func TestNetwork(t *testing.T) {
 	}
 }
 
-// A module comes and goes.
+// TestModule checks that a module comes and goes.
 func TestModule(t *testing.T) {
 	VM(t, "loads and unloads a module")
 	const name = "dummy"

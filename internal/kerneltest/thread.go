@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CPUs are the ones this process may run on.
+// CPUs returns the CPUs that this process may run on.
 func CPUs(t testing.TB) []int {
 	t.Helper()
 	var allowed unix.CPUSet

@@ -13,14 +13,14 @@ import (
 // "" on any other machine.
 func Machine() string { return os.Getenv("KERNSCOPE_MACHINE") }
 
-// Kernel is the pinned name, "6.12", of the kernel of the matrix that the test
-// runs on, or "" on the machine's own kernel.
+// Kernel returns the pinned name, "6.12", of the kernel of the matrix that the
+// test runs on, or "" on the machine's own kernel.
 func Kernel() string { return os.Getenv("KERNSCOPE_KERNEL") }
 
-// VM says that the test needs one of the matrix's own machines: kernel modules
-// or devices that a test must not touch elsewhere. On the machine's own kernel
-// the test is skipped with a message that starts with "vm-only:", by which
-// scripts/test tells it from missing support.
+// VM skips a test that needs one of the matrix's own machines on the machine's
+// own kernel: kernel modules or devices that a test must not touch elsewhere.
+// The message starts with "vm-only:", by which scripts/test tells it from
+// missing support.
 func VM(t testing.TB, why string) {
 	t.Helper()
 	if Kernel() == "" {

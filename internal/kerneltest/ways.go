@@ -24,8 +24,8 @@ func Only(spec collector.Spec, wanted func(program string) bool) collector.Spec 
 	return spec
 }
 
-// OnlySuffix is [Only] for programs whose names end so: "_raw" are those that
-// need no type information of the kernel's own.
+// OnlySuffix does what [Only] does, for programs whose names end so: "_raw" are
+// those that need no type information of the kernel's own.
 func OnlySuffix(spec collector.Spec, suffix string) collector.Spec {
 	return Only(spec, func(program string) bool { return strings.HasSuffix(program, suffix) })
 }

@@ -24,7 +24,8 @@ type placed struct {
 
 // Dashboard writes the dashboard of the collectors' panels, as Grafana imports
 // it and reads it from a disk. Rows without panels are left out.
-func Dashboard(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
+func Dashboard(asked Asked) ([]byte, error) {
+	specs, unit := asked.Specs, asked.Unit
 	all, err := inOrder(specs)
 	if err != nil {
 		return nil, err
@@ -40,7 +41,7 @@ func Dashboard(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 	if err := encoder.Encode(object{
 		"__requires":    requirements(all),
 		"title":         "eBPF Kernel Metrics",
-		"description":   "What happens inside the kernel, counted there by kernscope. Written by \"kernscope config dashboard\".",
+		"description":   fmt.Sprintf("What happens inside the kernel, counted there by kernscope. Written by %q.", asked.command("dashboard", asked.units())),
 		"uid":           "kernscope",
 		"tags":          []string{"ebpf", "kernel", "zfs", "wireguard"},
 		"schemaVersion": 42, // of Grafana 13; older ones only read what they know

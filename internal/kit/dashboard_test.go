@@ -61,7 +61,7 @@ type step struct {
 
 func generate(t *testing.T, specs []collector.Spec, unit metric.Unit) (dashboard, []byte) {
 	t.Helper()
-	raw, err := Dashboard(specs, unit)
+	raw, err := Dashboard(Asked{Specs: specs, Unit: unit})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestDashboardErrors(t *testing.T) {
 		{[]collector.Panel{good, good}, `panels "T" of x and "T" of x: both have place 1 of the row "ZFS"`},
 	} {
 		spec := collector.Spec{Name: "x", Metrics: []collector.Metric{{Name: "ebpf_x_total", Kind: collector.Counter}}, Panels: tc.panels}
-		if _, err := Dashboard([]collector.Spec{spec}, metric.Seconds); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
+		if _, err := Dashboard(Asked{Specs: []collector.Spec{spec}, Unit: metric.Seconds}); err == nil || !strings.HasPrefix(err.Error(), tc.want) {
 			t.Errorf("error %v, want %s", err, tc.want)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"slices"
-	"strings"
 
 	"github.com/kernscope/kernscope/collector"
 )
@@ -35,8 +34,10 @@ const (
 // Scrape says how Prometheus is to scrape.
 type Scrape struct {
 	Layout Layout
-	// Hosts to scrape: names or addresses, without ports.
+	// Hosts that serve kernscope: names or addresses, without ports.
 	Hosts []string
+	// Textfiles are hosts that write textfiles, which their node_exporter serves.
+	Textfiles []string
 	// Native asks for native histograms too, which takes Prometheus 3.8.
 	Native bool
 	// Alertmanagers are addresses with ports; there may be none.
@@ -88,45 +89,74 @@ type relabelConfig struct {
 // Prometheus writes a configuration of Prometheus that scrapes the collectors
 // of the specs, and node_exporter, which serves textfiles. A host, Alertmanager
 // or layout that is none is an error that names it.
-func Prometheus(specs []collector.Spec, s Scrape) ([]byte, error) {
-	groups, err := s.groups(specs)
-	if err != nil {
+func Prometheus(a Asked, s Scrape) ([]byte, error) {
+	if err := s.normalize(); err != nil {
 		return nil, err
 	}
-	textfiles, err := addresses(s.Hosts, nodeExporterPort)
-	if err != nil {
-		return nil, err
-	}
-	alerting, err := s.alerting()
+	groups, err := s.groups(a.Specs)
 	if err != nil {
 		return nil, err
 	}
 	// The instance is the host, whatever the port: so a host is one in
 	// dashboards and alerts, and the same in both layouts.
 	instance := []relabelConfig{{SourceLabels: []string{"__address__"}, Regex: `(.+):\d+`, TargetLabel: "instance"}}
-	kernscope := scrapeConfig{JobName: job, Native: s.Native, StaticConfigs: groups, RelabelConfigs: instance}
+	var jobs []scrapeConfig
+	if len(s.Hosts) > 0 {
+		jobs = append(jobs, scrapeConfig{JobName: job, Native: s.Native, StaticConfigs: groups, RelabelConfigs: instance})
+	}
 	if s.JobOnly {
-		return write(s.command(), specs, config{ScrapeConfigs: []scrapeConfig{kernscope}},
+		return a.write(a.command(s.words()...), config{ScrapeConfigs: jobs},
 			s.notes("Prometheus reads it by scrape_config_files, the rules by rule_files.")...)
 	}
-	node := scrapeConfig{JobName: "node", StaticConfigs: []targetGroup{{Targets: textfiles}}, RelabelConfigs: instance}
+	jobs = append(jobs, scrapeConfig{JobName: "node", StaticConfigs: s.nodes(), RelabelConfigs: instance})
 	c := config{
-		Global:        &globalConfig{ScrapeInterval: "15s", EvaluationInterval: "15s"},
+		Global:        &globalConfig{ScrapeInterval: scrapeInterval, EvaluationInterval: scrapeInterval},
 		RuleFiles:     []string{RulesFile},
-		Alerting:      alerting,
-		ScrapeConfigs: []scrapeConfig{kernscope, node},
+		ScrapeConfigs: jobs,
 	}
-	return write(s.command(), specs, c, s.notes("The job node is node_exporter, which serves what kernscope textfile writes.")...)
+	if len(s.Alertmanagers) > 0 {
+		c.Alerting = &alertingConfig{Alertmanagers: []alertmanagerConfig{{
+			StaticConfigs: []targetGroup{{Targets: s.Alertmanagers}},
+		}}}
+	}
+	return a.write(a.command(s.words()...), c, s.notes(
+		"The job node is node_exporter, which serves what kernscope textfile writes. An alert watches that the hosts",
+		"labelled exporter: "+textfileExporter+" (--textfile-target) serve such files.")...)
 }
 
-// command returns the command that prints the same again. Without --target it is
-// this host that is scraped.
-func (s Scrape) command() string {
+// normalize checks what the user wrote.
+func (s *Scrape) normalize() (err error) {
+	if s.Hosts, err = each("target", s.Hosts, host); err != nil {
+		return err
+	}
+	if s.Textfiles, err = each("textfile-target", s.Textfiles, host); err != nil {
+		return err
+	}
+	if s.Alertmanagers, err = each("alertmanager", s.Alertmanagers, hostPort); err != nil {
+		return err
+	}
+	switch {
+	case len(s.Hosts) == 0 && len(s.Textfiles) == 0:
+		return errors.New("no host to scrape")
+	case s.JobOnly && len(s.Alertmanagers) > 0:
+		return errors.New("flag --job-only: the job alone cannot name an Alertmanager")
+	case s.JobOnly && len(s.Textfiles) > 0:
+		return errors.New("flag --job-only: textfiles are scraped by your job of node_exporter: give its targets that write them the label exporter=" + textfileExporter)
+	}
+	return nil
+}
+
+// words returns the words of the command that prints the same again. Without a host it
+// is this one that is scraped.
+func (s Scrape) words() []string {
 	words := []string{"prometheus", "--layout=" + string(s.Layout)}
-	if !slices.Equal(s.Hosts, []string{"localhost"}) {
+	if len(s.Textfiles) > 0 || !slices.Equal(s.Hosts, []string{"localhost"}) {
 		for _, host := range s.Hosts {
 			words = append(words, "--target="+host)
 		}
+	}
+	for _, host := range s.Textfiles {
+		words = append(words, "--textfile-target="+host)
 	}
 	for _, address := range s.Alertmanagers {
 		words = append(words, "--alertmanager="+address)
@@ -137,28 +167,23 @@ func (s Scrape) command() string {
 	if s.JobOnly {
 		words = append(words, "--job-only")
 	}
-	return strings.Join(words, " ")
+	return words
 }
 
 // groups returns kernscope's targets.
 func (s Scrape) groups(specs []collector.Spec) ([]targetGroup, error) {
 	switch s.Layout {
 	case OnePort:
-		all, err := addresses(s.Hosts, Port)
-		return []targetGroup{{Targets: all}}, err
+		return []targetGroup{{Targets: addresses(s.Hosts, Port)}}, nil
 	case PerCollector:
 		var groups []targetGroup
 		for _, spec := range specs {
 			if spec.Port == 0 {
 				continue
 			}
-			own, err := addresses(s.Hosts, spec.Port)
-			if err != nil {
-				return nil, err
-			}
 			// Targets of one job and instance need another label to differ
 			// by; "collector" is one that metrics have.
-			groups = append(groups, targetGroup{Targets: own, Labels: map[string]string{"exporter": spec.Name}})
+			groups = append(groups, targetGroup{Targets: addresses(s.Hosts, spec.Port), Labels: map[string]string{"exporter": spec.Name}})
 		}
 		if len(groups) == 0 {
 			return nil, fmt.Errorf("layout %s: no collector has a port of its own", PerCollector)
@@ -168,52 +193,34 @@ func (s Scrape) groups(specs []collector.Spec) ([]targetGroup, error) {
 	return nil, fmt.Errorf("layout %q is neither %q nor %q", s.Layout, OnePort, PerCollector)
 }
 
-// alerting returns the section about Alertmanagers; nil without any.
-func (s Scrape) alerting() (*alertingConfig, error) {
-	if len(s.Alertmanagers) == 0 {
-		return nil, nil
+// nodes returns node_exporter's targets. Each host is there once.
+func (s Scrape) nodes() (groups []targetGroup) {
+	plain := slices.DeleteFunc(slices.Clone(s.Hosts), func(host string) bool { return slices.Contains(s.Textfiles, host) })
+	if len(plain) > 0 {
+		groups = append(groups, targetGroup{Targets: addresses(plain, nodeExporterPort)})
 	}
-	if s.JobOnly {
-		return nil, errors.New("the job alone cannot name an Alertmanager")
+	if len(s.Textfiles) > 0 {
+		groups = append(groups, targetGroup{
+			Targets: addresses(s.Textfiles, nodeExporterPort), Labels: map[string]string{"exporter": textfileExporter},
+		})
 	}
-	for _, address := range s.Alertmanagers {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return nil, fmt.Errorf("alertmanager %q: %w", address, err)
-		}
-		if strings.ContainsAny(address, "/@ \t\n") {
-			return nil, fmt.Errorf("alertmanager %q: it takes host and port", address)
-		}
-	}
-	return &alertingConfig{Alertmanagers: []alertmanagerConfig{{
-		StaticConfigs: []targetGroup{{Targets: s.Alertmanagers}},
-	}}}, nil
+	return groups
 }
 
-// notes returns what the reader should know, besides the note given.
-func (s Scrape) notes(note string) []string {
-	if !s.Native {
-		return []string{note}
+// notes returns what the reader should know, besides the notes given.
+func (s Scrape) notes(notes ...string) []string {
+	if !s.Native || len(s.Hosts) == 0 {
+		return notes
 	}
-	return []string{
-		note,
+	return append(notes,
 		"Prometheus before 3.8 does not know scrape_native_histograms: leave that line out there (--no-native-histograms).",
-		"Rules and dashboard work with classic histograms as well.",
-	}
+		"Rules and dashboard work with classic histograms as well.")
 }
 
 // addresses returns the addresses of a port on all hosts.
-func addresses(hosts []string, port uint16) ([]string, error) {
-	if len(hosts) == 0 {
-		return nil, errors.New("no host to scrape")
-	}
-	var all []string
+func addresses(hosts []string, port uint16) (all []string) {
 	for _, host := range hosts {
-		bare := strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
-		isAddress := net.ParseIP(bare) != nil
-		if !isAddress && (bare == "" || strings.ContainsAny(host, ":/@[] \t\n")) {
-			return nil, fmt.Errorf("%q is no host: it takes a name or an address, without port", host)
-		}
-		all = append(all, net.JoinHostPort(bare, fmt.Sprint(port)))
+		all = append(all, net.JoinHostPort(host, fmt.Sprint(port)))
 	}
-	return all, nil
+	return all
 }

@@ -44,7 +44,8 @@ type annotations struct {
 // Rules writes the recording and alerting rules of the specs and of kernscope
 // itself, for the unit in which latencies are served. A rule that cannot be
 // written, or that tells its reader nothing, is an error that names it.
-func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
+func Rules(asked Asked) ([]byte, error) {
+	specs, unit := asked.Specs, asked.Unit
 	records, alerts := make(map[string][]rule), make(map[string][]rule)
 	seen := make(map[string]bool)
 	add := func(to map[string][]rule, group, name, text string, r rule) error {
@@ -86,7 +87,7 @@ func Rules(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 	for _, name := range slices.Compact(names) {
 		file.Groups = append(file.Groups, ruleGroup{Name: name, Rules: append(records[name], alerts[name]...)})
 	}
-	return write("rules --units="+unit.String(), specs, file,
+	return asked.write(asked.command("rules", asked.units()), file,
 		"Prometheus reads it by rule_files; the tests beside it are for promtool test rules.",
 		"A condition on a quantile stands here twice: for native histograms, and for classic ones, within whose buckets",
 		"Prometheus estimates otherwise. On the same observations both say the same.")

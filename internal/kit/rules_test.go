@@ -32,7 +32,7 @@ func TestAlertsAreWhatUsersKnow(t *testing.T) {
 		{"ebpf_system", "MajorPageFaultsHigh", "> 100", "5m", "warning"},
 	}
 	for _, unit := range []metric.Unit{metric.Microseconds, metric.Seconds} {
-		text, err := Rules(builtin.Collectors(), unit)
+		text, err := Rules(Asked{Specs: builtin.Collectors(), Unit: unit})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,18 +63,18 @@ func TestAlertsAreWhatUsersKnow(t *testing.T) {
 // TestFiles compares what is written of specs that only a test has. promtool
 // reads the same files in test/e2e.
 func TestFiles(t *testing.T) {
-	specs := []collector.Spec{gadget(), stowaway()}
+	asked := Asked{Specs: []collector.Spec{gadget(), stowaway()}, Some: true, Unit: metric.Microseconds}
 	for name, generate := range map[string]func() ([]byte, error){
-		RulesFile:                  func() ([]byte, error) { return Rules(specs, metric.Microseconds) },
-		"kernscope.rules.test.yml": func() ([]byte, error) { return RuleTests(specs, metric.Microseconds) },
+		RulesFile:                  func() ([]byte, error) { return Rules(asked) },
+		"kernscope.rules.test.yml": func() ([]byte, error) { return RuleTests(asked) },
 		"kernscope.yml": func() ([]byte, error) {
-			return Prometheus(specs, Scrape{Layout: OnePort, Hosts: []string{"db1"}})
+			return Prometheus(asked, Scrape{Layout: OnePort, Hosts: []string{"db1"}})
 		},
 		"kernscope.job.yml": func() ([]byte, error) {
-			return Prometheus(specs, Scrape{Layout: OnePort, Hosts: []string{"db1"}, JobOnly: true})
+			return Prometheus(asked, Scrape{Layout: OnePort, Hosts: []string{"db1"}, JobOnly: true})
 		},
 		"kernscope-per-collector.yml": func() ([]byte, error) {
-			return Prometheus(specs, Scrape{Layout: PerCollector, Hosts: []string{"db1", "fe80::1"}, Native: true, Alertmanagers: []string{"am:9093"}})
+			return Prometheus(asked, Scrape{Layout: PerCollector, Hosts: []string{"db1", "fe80::1"}, Textfiles: []string{"fe80::1", "nas"}, Native: true, Alertmanagers: []string{"am:9093"}})
 		},
 	} {
 		got, err := generate()
@@ -132,7 +132,7 @@ func TestRulesThatCannotBeWritten(t *testing.T) {
 		if tc.inTest {
 			generate = RuleTests
 		}
-		text, err := generate([]collector.Spec{spec}, metric.Seconds)
+		text, err := generate(Asked{Specs: []collector.Spec{spec}, Unit: metric.Seconds})
 		if err == nil || !strings.Contains(err.Error(), tc.says) || text != nil {
 			t.Errorf("error %v does not say %q; text %q", err, tc.says, text)
 		}
@@ -143,7 +143,7 @@ func TestRulesThatCannotBeWritten(t *testing.T) {
 func TestAlertAtOnce(t *testing.T) {
 	spec := gadget()
 	spec.Alerts[0].For = 0
-	text, err := RuleTests([]collector.Spec{spec}, metric.Seconds)
+	text, err := RuleTests(Asked{Specs: []collector.Spec{spec}, Unit: metric.Seconds})
 	if err != nil {
 		t.Fatal(err)
 	}

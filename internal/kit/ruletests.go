@@ -57,7 +57,8 @@ type firing struct {
 // its series end, when there never were any, or when there is little to do; all with
 // classic and with native histograms of the same observations. An alert that
 // brings no series is an error.
-func RuleTests(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
+func RuleTests(asked Asked) ([]byte, error) {
+	specs, unit := asked.Specs, asked.Unit
 	file := testFile{RuleFiles: []string{RulesFile}, EvaluationInterval: "1m"}
 	nothing := testGroup{Name: "no data", Interval: "1m", Input: []inputSeries{}}
 	for _, s := range append(slices.Clone(specs), selfRules(specs)) {
@@ -71,7 +72,7 @@ func RuleTests(specs []collector.Spec, unit metric.Unit) ([]byte, error) {
 		}
 	}
 	file.Tests = append(file.Tests, nothing)
-	return write("rule-tests --units="+unit.String(), specs, file, "Run by promtool test rules, beside "+RulesFile+".")
+	return asked.write(asked.command("rule-tests", asked.units()), file, "Run by promtool test rules, beside "+RulesFile+".")
 }
 
 // scenario is what a test feeds to Prometheus, and whether the alert then fires.

@@ -100,18 +100,18 @@ func statusAlert(status, name, summary, description string) collector.Alert {
 
 func tableFull() collector.Alert {
 	full := func(value float64) []collector.Series {
-		return []collector.Series{{Name: `kernscope_table_full{job="kernscope",instance="db1",collector="fileops",table="fileops_rows"}`, Value: value}}
+		return []collector.Series{{Name: `kernscope_table_full{job="kernscope",instance="db1",collector="fileops",table="fileops_calls"}`, Value: value}}
 	}
 	return collector.Alert{
 		Name: "KernscopeTableFull", For: 10 * time.Minute, Severity: "warning",
 		Expr:        `max by (instance, collector, table) (kernscope_table_full) == 1`,
 		Summary:     "A table of collector {{ $labels.collector }} is full on {{ $labels.instance }}",
 		Description: "For 10 minutes events on {{ $labels.instance }} have found no room in the table {{ $labels.table }} of the collector {{ $labels.collector }}. They are counted as \"other\".",
-		Runbook: "kernscope_table_rows and kernscope_table_limit say how full it is. See what makes so many names: a storm of short-lived processes, " +
+		Runbook: "kernscope_table_rows and kernscope_table_rows_limit say how full it is. See what makes so many names: a storm of short-lived processes, " +
 			"addresses or cgroups, or somebody who means to. Totals stay exact.",
 		Fires:  full(1),
 		Quiet:  full(0),
-		Labels: map[string]string{"instance": "db1", "collector": "fileops", "table": "fileops_rows"},
+		Labels: map[string]string{"instance": "db1", "collector": "fileops", "table": "fileops_calls"},
 		Value:  1,
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
-	"strings"
 	"text/template"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/metric"
 )
 
 //go:embed systemd.tmpl
@@ -29,6 +29,7 @@ var units = []string{
 
 // systemdData is what the templates are given.
 type systemdData struct {
+	Command    string           // that writes the same again
 	Collectors []string         // with a port of their own
 	Needs      []collector.Need // of any collector, each once
 	Flags      []string
@@ -50,10 +51,11 @@ func hasNamespaces(needs []collector.Need) bool {
 // each, a target that starts these, and a timer that writes textfiles. The
 // result is by the file's name below systemd's folder for units; a name may
 // have a folder of its own: a drop-in with what a collector needs besides. A
-// collector without a port has no service of its own. The flags are given to
-// the program in every service; they are kernscope's own, without blanks. A
-// name, port or need that systemd would not take is an error.
-func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error) {
+// collector without a port has no service of its own. Every service gives the
+// flags to the program, besides those that choose the collectors and the unit. A
+// name, port, need or flag that systemd would read otherwise is an error.
+func Systemd(asked Asked, flags ...string) (map[string][]byte, error) {
+	specs := asked.Specs
 	t, err := template.New("systemd").Funcs(template.FuncMap{
 		"hasSockets": hasSockets, "hasDevices": hasDevices, "hasNamespaces": hasNamespaces,
 	}).Parse(systemdTemplate)
@@ -63,7 +65,21 @@ func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error)
 	if err := checkUnits(specs); err != nil {
 		return nil, err
 	}
-	data := systemdData{Flags: flags}
+	if asked.Unit == metric.Seconds {
+		flags = append([]string{asked.units()}, flags...)
+	}
+	for _, flag := range flags {
+		if !flagText.MatchString(flag) {
+			return nil, fmt.Errorf("flag %q: in a unit its value has only letters, digits and , . : / _ + -", flag)
+		}
+	}
+	data := systemdData{Command: asked.command(append([]string{"systemd"}, flags...)...), Flags: flags}
+	if asked.Some {
+		data.Flags = append(data.Flags[:len(flags):len(flags)], "--collector.disable-defaults")
+		for _, name := range asked.names() {
+			data.Flags = append(data.Flags, "--collector."+name)
+		}
+	}
 	for _, s := range specs {
 		if s.Port != 0 {
 			data.Collectors = append(data.Collectors, s.Name)
@@ -75,7 +91,7 @@ func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error)
 		}
 	}
 	files := make(map[string][]byte)
-	write := func(name, template string, data any) error {
+	write := func(name, template string, data systemdData) error {
 		var out bytes.Buffer
 		if err := t.ExecuteTemplate(&out, template, data); err != nil {
 			return fmt.Errorf("writing %s: %w", name, err)
@@ -92,7 +108,7 @@ func Systemd(specs []collector.Spec, flags ...string) (map[string][]byte, error)
 		if len(s.Needs) == 0 || s.Port == 0 {
 			continue
 		}
-		if err := write("kernscope@"+s.Name+".service.d/needs.conf", "drop-in", s.Needs); err != nil {
+		if err := write("kernscope@"+s.Name+".service.d/needs.conf", "drop-in", systemdData{Command: data.Command, Needs: s.Needs}); err != nil {
 			return nil, err
 		}
 	}
@@ -106,6 +122,8 @@ var (
 	familyName     = regexp.MustCompile(`^AF_[A-Z0-9_]+$`)
 	deviceName     = regexp.MustCompile(`^/dev/[a-zA-Z0-9/_-]+$`)
 	namespaceName  = regexp.MustCompile(`^(cgroup|ipc|mnt|net|pid|time|user|uts)$`)
+	// flagText has none of the bytes that mean something in ExecStart=: blanks, quotes, %, $ and \.
+	flagText = regexp.MustCompile(`^--[a-z0-9.-]+(=[A-Za-z0-9,.:/_+-]*)?$`)
 )
 
 // checkUnits finds what would make units that do not start.
@@ -129,7 +147,7 @@ func checkUnits(specs []collector.Spec) error {
 }
 
 func checkNeed(n collector.Need) error {
-	if n.Why == "" || strings.Contains(n.Why, "\n") {
+	if _, err := comments(n.Why); err != nil || n.Why == "" {
 		return fmt.Errorf("need %+v: wants a reason, in one line", n)
 	}
 	for _, list := range []struct {

@@ -31,7 +31,7 @@ func directive(unit []byte, name string) (values []string) {
 func TestSystemdFollowsSpecs(t *testing.T) {
 	plain := collector.Spec{Name: "plain", Port: 9198}
 	deaf := collector.Spec{Name: "deaf", Port: 9197, Needs: gadget().Needs[:1]}
-	files, err := Systemd([]collector.Spec{plain, gadget(), deaf, stowaway()})
+	files, err := Systemd(Asked{Specs: []collector.Spec{plain, gadget(), deaf, stowaway()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +46,12 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 
 		{"kernscope.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON CAP_SYSLOG CAP_NET_ADMIN CAP_SYS_PTRACE"},
 		{"kernscope.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON CAP_SYSLOG CAP_NET_ADMIN CAP_SYS_PTRACE"},
-		{"kernscope.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_NETLINK AF_PACKET"},
+		{"kernscope.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_VSOCK AF_NETLINK AF_PACKET"},
+		{"kernscope.service", "MemoryMax", "20%"},
+		{"kernscope@.service", "MemoryMax", "20%"},
+		{"kernscope-textfile.service", "MemoryMax", "20%"},
+		{"kernscope.service", "RuntimeDirectory", "kernscope"},
+		{"kernscope@.service", "RuntimeDirectory", "kernscope-%i"},
 		{"kernscope.service", "PrivateDevices", "no"},
 		{"kernscope.service", "DevicePolicy", "closed"},
 		{"kernscope.service", "DeviceAllow", "/dev/null rw /dev/zero rw"},
@@ -60,7 +65,7 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 
 		{"kernscope@.service", "AmbientCapabilities", "CAP_BPF CAP_PERFMON"},
 		{"kernscope@.service", "CapabilityBoundingSet", "CAP_BPF CAP_PERFMON"},
-		{"kernscope@.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6"},
+		{"kernscope@.service", "RestrictAddressFamilies", "AF_UNIX AF_INET AF_INET6 AF_VSOCK"},
 		{"kernscope@.service", "PrivateDevices", "yes"},
 		{"kernscope@.service", "RestrictNamespaces", "yes"},
 
@@ -87,6 +92,11 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 			}
 		}
 	}
+	for _, file := range []string{"kernscope.service", "kernscope@.service", "kernscope-textfile.service"} {
+		if !slices.Contains(directive(files[file], "Environment"), "GOMEMLIMIT=100MiB") {
+			t.Errorf("%s has no limit for Go", file)
+		}
+	}
 	// What has no port has no service, and what needs nothing has no drop-in.
 	if len(files) != len(units)+2 {
 		t.Errorf("files are %v", slices.Sorted(maps.Keys(files)))
@@ -94,7 +104,7 @@ func TestSystemdFollowsSpecs(t *testing.T) {
 }
 
 func TestSystemdWithoutNeeds(t *testing.T) {
-	files, err := Systemd([]collector.Spec{{Name: "plain", Port: 9198}})
+	files, err := Systemd(Asked{Specs: []collector.Spec{{Name: "plain", Port: 9198}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,10 +137,50 @@ func TestSystemdRefuses(t *testing.T) {
 		{`"zfs"`, needs(collector.Need{Why: ".", Devices: []string{"zfs"}})},
 		{`"network"`, needs(collector.Need{Why: ".", Namespaces: []string{"network"}})},
 	} {
-		if files, err := Systemd([]collector.Spec{gadget(), tc.spec}); err == nil || !strings.Contains(err.Error(), tc.says) || files != nil {
+		if files, err := Systemd(Asked{Specs: []collector.Spec{gadget(), tc.spec}}); err == nil || !strings.Contains(err.Error(), tc.says) || files != nil {
 			t.Errorf("want an error that says %s: %v", tc.says, err)
 		}
 	}
+}
+
+// FuzzSystemd wants an error, or units of as many lines and directives as of a harmless
+// collector.
+func FuzzSystemd(f *testing.F) {
+	for _, add := range []string{"\n", "\r", "\u0085", "\u2028", "\xff", "%", "%h", "$A", "${A}", `"`, "'", `\`, " ", ";", "\nExecStartPre=x", "\x00", "\x1b"} {
+		f.Add("a"+add, "--btf=/a"+add, "."+add, "CAP_SYSLOG"+add, "AF_UNIX"+add, "/dev/null"+add)
+	}
+	f.Add("a-b", "--btf=/a/b", "why", "CAP_BPF", "AF_VSOCK", "/dev/zfs")
+	write := func(name, flag, why, capability, family, device string) (map[string][]byte, error) {
+		need := collector.Need{Why: why, Capabilities: []string{capability}, Sockets: []string{family}, Devices: []string{device}}
+		return Systemd(Asked{Specs: []collector.Spec{{Name: name, Port: 9198, Needs: []collector.Need{need}}}, Some: true}, flag)
+	}
+	harmless, err := write("a", "--btf=/a", "why", "CAP_SYSLOG", "AF_UNIX", "/dev/null")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, name, flag, why, capability, family, device string) {
+		files, err := write(name, flag, why, capability, family, device)
+		if err != nil {
+			if files != nil {
+				t.Errorf("files beside the error %v", err)
+			}
+			return
+		}
+		for file, text := range files {
+			if !strings.HasPrefix(file, "kernscope@"+name+".") && harmless[file] == nil {
+				t.Errorf("file %q", file)
+			}
+			want := harmless[strings.Replace(file, "@"+name+".", "@a.", 1)]
+			if strings.Count(string(text), "\n") != strings.Count(string(want), "\n") || strings.ContainsAny(string(text), "\r\u0085\u2028\u2029\x00\\") {
+				t.Errorf("%q of %q, %q, %q, %q, %q, %q", text, name, flag, why, capability, family, device)
+			}
+			for line := range strings.Lines(string(text)) {
+				if command, found := strings.CutPrefix(line, "ExecStart="); found && strings.Trim(flag, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789=,.:/_+-") != "" {
+					t.Errorf("ExecStart=%s", command)
+				}
+			}
+		}
+	})
 }
 
 // TestSystemdAnalyze asks systemd itself whether it understands the units, and
@@ -161,7 +211,7 @@ func TestSystemdAnalyze(t *testing.T) {
 // exists, and returns the services' names.
 func install(t *testing.T, specs []collector.Spec) (dir string, services []string) {
 	t.Helper()
-	files, err := Systemd(specs)
+	files, err := Systemd(Asked{Specs: specs})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,8 +148,8 @@ func TestCgroupsRest(t *testing.T) {
 	}
 }
 
-// TestCgroupsOutOfSight has another file system where the cgroups are mounted, as if it were
-// mounted over them. Then no cgroup is stale.
+// TestCgroupsOutOfSight checks that no cgroup is stale where another file system is mounted over
+// the cgroups.
 func TestCgroupsOutOfSight(t *testing.T) {
 	c, v2, _ := cgroupsIn(t)
 	field, directory := makeCgroup(t, 0, v2, "service")

@@ -76,7 +76,7 @@ func (d *disks) list() (map[uint64]string, error) {
 			return nil, err
 		}
 		// sysfs writes "cciss!c0d0" for the name "cciss/c0d0".
-		names[disk] = strings.ReplaceAll(e.Name(), "!", "/")
+		names[disk] = Name(strings.ReplaceAll(e.Name(), "!", "/"))
 	}
 	return names, nil
 }

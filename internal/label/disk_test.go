@@ -72,7 +72,8 @@ func (d fakeDisks) expect(owners Owners, want map[uint64]string) {
 
 func rawDisk(disk uint64) string { return string(binary.NativeEndian.AppendUint64(nil, disk)) }
 
-// Two disks that come back in the other order have each other's number and name.
+// TestDisksSwap checks that two disks that come back in the other order have
+// each other's number and name.
 func TestDisksSwap(t *testing.T) {
 	d := newFakeDisks(t)
 	owners := NewDisks(d.sysfs)
@@ -88,7 +89,8 @@ func TestDisksSwap(t *testing.T) {
 	d.expect(owners, map[uint64]string{7: "gone", 8: "gone", 9: "cciss/c0d0", 10: "nvme0n1", 11: "nvme1n1"})
 }
 
-// Before Linux 5.15, the folder of a disk identifies it.
+// TestDisksWithoutNumbers checks that the folder of a disk identifies it before
+// Linux 5.15.
 func TestDisksWithoutNumbers(t *testing.T) {
 	d := newFakeDisks(t)
 	owners := NewDisks(d.sysfs)
@@ -109,7 +111,7 @@ func TestDisksWithoutNumbers(t *testing.T) {
 	d.expect(owners, map[uint64]string{sda: "gone", path: "nvme0c0n1"})
 }
 
-// If sysfs cannot be read, no disk is stale.
+// TestDisksUnread checks that no disk is stale if sysfs cannot be read.
 func TestDisksUnread(t *testing.T) {
 	d := newFakeDisks(t)
 	d.add("sda", "7")
@@ -131,7 +133,8 @@ func TestDisksUnread(t *testing.T) {
 	}
 }
 
-// The disks of this machine have their names, and its partitions are none.
+// TestDisksOfThisMachine checks that the disks of this machine have their
+// names, and that its partitions are none.
 func TestDisksOfThisMachine(t *testing.T) {
 	entries, err := os.ReadDir("/sys/block")
 	if err != nil {

@@ -42,7 +42,8 @@ func TestSyscallNumber(t *testing.T) {
 	}
 }
 
-// If two numbers had one name, a family would have duplicates.
+// TestSyscallNamesAreUnique checks that no two numbers have one name: a family
+// would have duplicates.
 func TestSyscallNamesAreUnique(t *testing.T) {
 	for table, names := range map[string][]string{"native": nativeSyscalls[:], "compat": compatSyscalls[:]} {
 		seen := make(map[string]int)

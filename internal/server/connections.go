@@ -16,15 +16,24 @@ const (
 	// socketBytes is how much the kernel may hold of what a client sent and we did not read, and of
 	// what we sent and it did not read. Without a limit, it may be megabytes for each.
 	socketBytes = 64 << 10
+	// newcomer is how long a client that has just come has to be answered before it may be cut off,
+	// and newcomerPause how often others that come meanwhile look whether there is room.
+	newcomer      = 100 * time.Millisecond
+	newcomerPause = time.Millisecond
 	// episodeGap is how long a state must be over before its return is news.
 	episodeGap = time.Minute
 )
 
 // episode is a state that is worth a line of the log when it begins, and no more while it lasts.
-type episode struct{ last time.Time }
+type episode struct {
+	mu   sync.Mutex
+	last time.Time
+}
 
 // begins notes that the state is there, and reports whether it has not been before.
 func (e *episode) begins() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	now := time.Now()
 	begins := now.Sub(e.last) > episodeGap
 	e.last = now
@@ -48,22 +57,30 @@ type connection struct {
 	net.Conn
 	all  *connections
 	host string
-	read time.Time // when the client last took something, guarded by all.mu
+	// read is when the client last took something, guarded by all.mu. Before it has, it is the time
+	// until which it is a newcomer.
+	read time.Time
 }
 
 // on returns a listener whose connections are counted among these.
-func (c *connections) on(l net.Listener) net.Listener { return &door{Listener: l, all: c} }
+func (c *connections) on(l net.Listener) *door { return &door{Listener: l, all: c, begins: func() {}} }
 
 // door is a listener of [connections].
 type door struct {
 	net.Listener
-	all  *connections
-	deaf episode
+	all    *connections
+	deaf   episode
+	begins func() // called once, before the first client is accepted
+	begun  bool
 }
 
 // Accept waits for a client. If the process cannot take it in, it cuts off another one, and says
 // so: the address listens, and nobody is answered.
 func (d *door) Accept() (net.Conn, error) {
+	if !d.begun {
+		d.begun = true
+		d.begins()
+	}
 	conn, err := d.Listener.Accept()
 	if err == nil {
 		return d.all.add(conn), nil
@@ -72,7 +89,7 @@ func (d *door) Accept() (net.Conn, error) {
 		if d.deaf.begins() {
 			d.all.logger.Error("Connections cannot be accepted", "address", d.Addr().String(), "err", err)
 		}
-		d.all.makeRoom(1)
+		d.all.makeRoom()
 	}
 	return nil, err
 }
@@ -90,7 +107,7 @@ func (c *connections) add(conn net.Conn) net.Conn {
 	if err != nil {
 		host = "" // of a unix socket
 	}
-	own := &connection{Conn: conn, all: c, host: host, read: time.Now()}
+	own := &connection{Conn: conn, all: c, host: host, read: time.Now().Add(newcomer)}
 	c.mu.Lock()
 	c.open[own] = true
 	excess := len(c.open) - c.most
@@ -99,23 +116,35 @@ func (c *connections) add(conn net.Conn) net.Conn {
 	if news {
 		c.logger.Warn("Too many connections: cutting off those that have read nothing for the longest time", "limit", c.most)
 	}
-	c.makeRoom(excess)
+	if excess > 0 {
+		c.makeRoom()
+	}
 	return own
 }
 
-// makeRoom cuts connections off.
-func (c *connections) makeRoom(n int) {
-	for range n {
-		if victim := c.victim(); victim != nil {
-			victim.drop()
+// makeRoom cuts a connection off. Clients that have just come are answered first: many that come at
+// once wait in the kernel's queue.
+func (c *connections) makeRoom() {
+	for begin := time.Now(); time.Since(begin) < newcomer; time.Sleep(newcomerPause) {
+		c.mu.Lock()
+		one := c.victim()
+		unanswered := one != nil && one.read.After(time.Now())
+		c.mu.Unlock()
+		if !unanswered {
+			break
 		}
+	}
+	c.mu.Lock()
+	one := c.victim()
+	delete(c.open, one)
+	c.mu.Unlock()
+	if one != nil {
+		one.drop()
 	}
 }
 
-// victim takes out the connection to cut off; nil if there is none.
+// victim returns the connection to cut off; nil if there is none. The caller holds the lock.
 func (c *connections) victim() *connection {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	of := make(map[string]int) // connections, by host
 	for one := range c.open {
 		of[one.host]++
@@ -129,7 +158,6 @@ func (c *connections) victim() *connection {
 			victim = one
 		}
 	}
-	delete(c.open, victim)
 	return victim
 }
 

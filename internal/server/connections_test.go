@@ -3,7 +3,6 @@
 package server
 
 import (
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -62,8 +61,15 @@ func TestManyConnections(t *testing.T) {
 					t.Fatalf("code %d: %s", code, body)
 				}
 			}
-			for n, conn := range clients[:2*most] {
-				isCut(t, fmt.Sprintf("connection %d of %d", n, len(clients)), conn)
+			cut := make(chan error, len(clients))
+			for _, conn := range clients {
+				go func() {
+					_, err := io.Copy(io.Discard, conn)
+					cut <- err
+				}()
+			}
+			for range len(clients) - most {
+				receive(t, "the end of a connection beyond the limit", cut)
 			}
 			i.connections.mu.Lock()
 			open := len(i.connections.open)
@@ -94,8 +100,27 @@ func TestVictim(t *testing.T) {
 	if got := c.victim(); got != want {
 		t.Errorf("it is %+v, want %+v", got, want)
 	}
-	if c.open[want] {
-		t.Error("it is counted still")
+}
+
+// TestNewcomerIsServed has a crowd come and be answered after a client that is still being answered.
+func TestNewcomerIsServed(t *testing.T) {
+	const most = 10
+	g := newGate()
+	i := start(t, func(cfg *Config) { cfg.Families = g.families }, func(s *Server) { s.connections.most = most })
+	for range most {
+		i.dial("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+	}
+	answered := i.ask("/metrics")
+	receive(t, "the scrape", g.entered)
+	for range most - 2 {
+		conn := i.dial("GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n")
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(g.open)
+	if code := receive(t, "an answer", answered); code != http.StatusOK {
+		t.Errorf("code %d", code)
 	}
 }
 

@@ -16,8 +16,9 @@ import (
 const (
 	homePath          = "/"
 	distributionsPath = "/distributions"
-	healthyPath       = "/-/healthy"
-	readyPath         = "/-/ready"
+	probesPath        = "/-/"
+	healthyPath       = probesPath + "healthy"
+	readyPath         = probesPath + "ready"
 )
 
 // checkPath returns an error if metrics cannot be served at a path.
@@ -45,11 +46,29 @@ func (s *Server) handler(only string) http.Handler {
 		return fmt.Sprint(distributionsPath, only, acceptsGzip(r.Header.Values("Accept-Encoding")))
 	}
 	mux.Handle("GET "+distributionsPath, s.share(drawing, s.limit(compress(&distributionsPage{server: s, only: only}))))
+	mux.Handle("GET "+probesPath, s.probes())
+	return mux
+}
+
+// probes returns the handler of health probes.
+func (s *Server) probes() http.Handler {
+	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+healthyPath, func(w http.ResponseWriter, _ *http.Request) {
 		answer(w, http.StatusOK, "kernscope is healthy.")
 	})
 	mux.HandleFunc("GET "+readyPath, s.answerReady)
 	return mux
+}
+
+// probesFirst returns a handler that lets health probes pass next by.
+func probesFirst(probes, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, probesPath) {
+			probes.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // answerReady says whether the server is ready, and else why not.
@@ -78,6 +97,9 @@ func (s *Server) limit(next http.Handler) http.Handler {
 			defer func() { <-s.slots }()
 			next.ServeHTTP(w, r)
 		default:
+			if s.refuses.begins() {
+				s.cfg.Logger.Warn("Refusing scrapes: too many of different forms are running", "limit", cap(s.slots))
+			}
 			answer(w, http.StatusServiceUnavailable,
 				fmt.Sprintf("%d scrapes are running, which is the limit. Try again later.", cap(s.slots)))
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	"github.com/mdlayher/vsock"
 	"github.com/prometheus/exporter-toolkit/web"
+	"golang.org/x/sys/unix"
 )
 
 // listener is an open address and what it serves.
@@ -76,8 +77,11 @@ func openMain(flags *web.FlagConfig) ([]listener, error) {
 	var all []listener
 	for _, address := range *flags.WebListenAddresses {
 		open := openTCP
-		if strings.HasPrefix(address, "vsock:") {
+		switch {
+		case strings.HasPrefix(address, "vsock:"):
 			open = openVsock
+		case strings.HasPrefix(address, "unix:"):
+			open = openUnix
 		}
 		l, err := open(address)
 		if err != nil {
@@ -109,8 +113,18 @@ func inherited() ([]listener, error) {
 	return all, nil
 }
 
-// openTCP opens an address such as :9436 or [::1]:9436.
-func openTCP(address string) (net.Listener, error) { return net.Listen("tcp", address) }
+// openTCP opens an address such as :9436 or [::1]:9436. Without a port, any port would do for the
+// kernel, and nobody would know which it is.
+func openTCP(address string) (net.Listener, error) {
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if port == "" {
+		return nil, errors.New("it has no port")
+	}
+	return net.Listen("tcp", address)
+}
 
 // openVsock opens an address such as vsock://:9436. On such an address, the host of a virtual
 // machine reaches kernscope without a network.
@@ -123,7 +137,8 @@ func openVsock(address string) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the port of %s: %w", address, err)
 	}
-	return vsock.Listen(uint32(port), nil)
+	// On whatever address this machine has: to ask which one takes /dev/vsock, which a sandbox hides.
+	return vsock.ListenContextID(unix.VMADDR_CID_ANY, uint32(port), nil)
 }
 
 // hostsOf returns the IP addresses of the listeners, each once. If a listener listens on all
@@ -151,7 +166,7 @@ func explain(err error, address, remedy string) error {
 	case errors.Is(err, syscall.EADDRINUSE):
 		return fmt.Errorf("listening on %s: the port is taken, perhaps by another kernscope; stop the process that uses it (ss -ltnp shows it), or %s", address, remedy)
 	case errors.Is(err, syscall.EACCES):
-		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE; grant it, or %s", address, remedy)
+		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE, a unix socket a folder that may be written to; or %s", address, remedy)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("listening on %s: this machine has no such address; %s", address, remedy)
 	}

@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,8 +15,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/mdlayher/vsock"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/internal/metric"
 )
@@ -159,6 +162,16 @@ func TestAddressesThatCannotBeOpened(t *testing.T) {
 		},
 		"no such address":  {[]string{onLoopback(ports[0]), "192.0.2.1:9436"}, 0, []string{"192.0.2.1:9436: this machine has no such address"}},
 		"no port":          {[]string{onLoopback(ports[0]), "localhost"}, 0, []string{"listening on localhost: ", "missing port"}},
+		"empty port":       {[]string{onLoopback(ports[0]), "127.0.0.1:"}, 0, []string{"listening on 127.0.0.1:: ", "it has no port"}},
+		"empty address":    {[]string{onLoopback(ports[0]), ""}, 0, []string{"missing port"}},
+		"no path":          {[]string{onLoopback(ports[0]), "unix://"}, 0, []string{"listening on unix://: ", "absolute path"}},
+		"relative path":    {[]string{onLoopback(ports[0]), "unix:x.sock"}, 0, []string{"absolute path"}},
+		"path with host":   {[]string{onLoopback(ports[0]), "unix://run/x.sock"}, 0, []string{"absolute path"}},
+		"no mode":          {[]string{onLoopback(ports[0]), "unix:///x.sock?mode=rw"}, 0, []string{`mode "rw"`, "660"}},
+		"odd mode":         {[]string{onLoopback(ports[0]), "unix:///x.sock?mode=4777"}, 0, []string{`mode "4777"`}},
+		"no such question": {[]string{onLoopback(ports[0]), "unix:///x.sock?owner=me"}, 0, []string{`no "owner"`}},
+		"no such folder":   {[]string{onLoopback(ports[0]), "unix:///nowhere/x.sock"}, 0, []string{"no such file"}},
+		"no socket":        {[]string{onLoopback(ports[0]), "unix:///etc/passwd"}, 0, []string{"a file that is no socket is there"}},
 		"no number":        {[]string{onLoopback(ports[0]), "vsock://:x"}, 0, []string{"listening on vsock://:x: "}},
 		"nothing to do":    {nil, 0, []string{"no address to listen on: give one with --web.listen-address"}},
 		"negative maximum": {[]string{onLoopback(ports[0])}, 0, []string{"the limit of concurrent scrapes is -1"}},
@@ -246,4 +259,24 @@ func TestSystemdSockets(t *testing.T) {
 		t.Error("serves without sockets")
 	}
 	contains(t, string(out), "systemd handed over no socket")
+}
+
+// TestVsock opens an address that needs no device file: a sandbox has none. Where the kernel knows no
+// such sockets, the error says so.
+func TestVsock(t *testing.T) {
+	fd, known := unix.Socket(unix.AF_VSOCK, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if known == nil {
+		defer unix.Close(fd)
+	}
+	l, err := openVsock("vsock://:19436")
+	if err != nil {
+		if known == nil || !errors.Is(err, known) {
+			t.Errorf("%v, where a socket is %v", err, known)
+		}
+		return
+	}
+	defer l.Close()
+	if address := l.Addr().(*vsock.Addr); address.ContextID != unix.VMADDR_CID_ANY || address.Port != 19436 {
+		t.Errorf("it listens on %v", address)
+	}
 }

@@ -178,6 +178,10 @@ func TestLimitOfRequests(t *testing.T) {
 		t.Errorf("the third scrape has code %d", code)
 	}
 	contains(t, body, "2 scrapes are running, which is the limit")
+	i.page("/metrics")
+	if n := strings.Count(i.logs.String(), "Refusing scrapes"); n != 1 {
+		t.Errorf("%d lines of the log say that scrapes are refused", n)
+	}
 	if code, _, _ := i.page("/-/healthy"); code != http.StatusOK {
 		t.Errorf("the limit of scrapes keeps /-/healthy from answering: %d", code)
 	}
@@ -192,5 +196,5 @@ func TestLimitOfRequests(t *testing.T) {
 	if code != http.StatusOK {
 		t.Errorf("a scrape after the others has code %d", code)
 	}
-	contains(t, body, `promhttp_metric_handler_requests_total{code="503"} 1`)
+	contains(t, body, `promhttp_metric_handler_requests_total{code="503"} 2`)
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 )
@@ -48,15 +47,10 @@ func (s *Server) send(w http.ResponseWriter, r *http.Request, p *page) {
 	done := s.desk.add(p, func() { _ = control.SetWriteDeadline(time.Now()) })
 	defer done()
 	maps.Copy(w.Header(), p.header)
-	w.Header().Set("Content-Length", strconv.Itoa(p.body.Len()))
 	if p.code != 0 {
 		w.WriteHeader(p.code)
 	}
-	_, err := w.Write(p.body.Bytes())
-	if err == nil {
-		err = control.Flush() // so that the page is in use until it is sent
-	}
-	if err != nil {
+	if _, err := w.Write(p.body.Bytes()); err != nil {
 		s.cfg.Logger.Debug("The scraper hung up", "client", r.RemoteAddr, "err", err)
 	}
 }

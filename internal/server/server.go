@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,10 @@ type Config struct {
 	// CompatPorts says that each collector is also served alone on its port, on the hosts of the
 	// main addresses.
 	CompatPorts bool
-	Logger      *slog.Logger
+	// OpenProbes says that the answers to health probes need no password, although the web
+	// configuration file asks for one.
+	OpenProbes bool
+	Logger     *slog.Logger
 }
 
 const (
@@ -94,6 +98,7 @@ type Server struct {
 	cfg         Config
 	listeners   []listener
 	slots       chan struct{} // nil if scrapes are not limited
+	refuses     episode
 	press       *press
 	desk        desk
 	connections connections
@@ -115,8 +120,45 @@ func Check(telemetryPath string, maxRequests int, webConfig string) error {
 	if webConfig == "" {
 		return nil
 	}
-	if err := web.Validate(webConfig); err != nil {
+	err := checkFile(webConfig)
+	if err == nil {
+		err = validate(webConfig)
+	}
+	if err != nil {
 		return fmt.Errorf("reading the web configuration file %s: %w", webConfig, err)
+	}
+	return nil
+}
+
+// validateTimeout is how long reading a web configuration file, and the files that it names, may
+// take: what it names may be a pipe.
+const validateTimeout = 2 * time.Second
+
+// validate returns an error if a web configuration file is no good.
+func validate(path string) error {
+	done := make(chan error, 1)
+	go func() { done <- web.Validate(path) }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(validateTimeout):
+		return fmt.Errorf("it has not ended after %v: see whether a file that it names is a pipe or a device", validateTimeout)
+	}
+}
+
+// mostConfig is how large a web configuration file may be.
+const mostConfig = 1 << 20
+
+// checkFile returns an error if reading a file might not end.
+func checkFile(path string) error {
+	about, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return err
+	case !about.Mode().IsRegular():
+		return errors.New("it is no regular file")
+	case about.Size() > mostConfig:
+		return fmt.Errorf("it has %d bytes, of which a configuration has no use for more than %d", about.Size(), mostConfig)
 	}
 	return nil
 }
@@ -155,6 +197,12 @@ func (s *Server) Addresses() []net.Addr {
 // [Config.Unready] knows no reason against it.
 func (s *Server) Ready() { s.ready.Store(true) }
 
+// LimitConnections sets how many clients may be connected at once, if that is less than the limit
+// that holds otherwise.
+func (s *Server) LimitConnections(most int) {
+	s.connections.most = max(1, min(s.connections.most, most))
+}
+
 // Close closes the addresses of a server that will not serve.
 func (s *Server) Close() {
 	s.press.end()
@@ -174,8 +222,13 @@ func (s *Server) Serve(ctx context.Context) error {
 		// so several addresses would change a common one at the same time.
 		server := s.newHTTP(l)
 		servers = append(servers, server)
+		door := s.connections.on(l)
+		if s.cfg.OpenProbes {
+			// exporter-toolkit has put authentication before the handler by then.
+			door.begins = func() { server.Handler = probesFirst(s.probes(), server.Handler) }
+		}
 		serving.Go(func() {
-			err := web.Serve(s.connections.on(l), server, s.cfg.Web, s.cfg.Logger)
+			err := web.Serve(door, server, s.cfg.Web, s.cfg.Logger)
 			if !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serving %s: %w", l.Addr(), err)
 			}

@@ -125,6 +125,33 @@ func TestTLSAndAuthentication(t *testing.T) {
 	}
 }
 
+// TestOpenProbes answers probes without a password, and nothing else.
+func TestOpenProbes(t *testing.T) {
+	config, trust := secure(t, "prometheus", "very secret")
+	i := start(t, func(cfg *Config) {
+		cfg.Web = webFlags(config, "127.0.0.1:0", "127.0.0.1:0")
+		cfg.OpenProbes = true
+	})
+	i.Ready()
+	c := client(t, trust)
+	for _, address := range i.Addresses() {
+		for path, want := range map[string]int{
+			"/-/healthy": 200, "/-/ready": 200, "/-/": 404, "/metrics": 401, "/": 401, "/distributions": 401,
+			"/-/../metrics": 401, "/-//../metrics": 401, "//-/ready": 401, "/metrics/-/ready": 401,
+		} {
+			req, err := http.NewRequest(http.MethodGet, "https://"+address.String()+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			code, body, _ := do(t, c, req)
+			if code != want {
+				t.Errorf("%s has code %d, want %d", path, code, want)
+			}
+			lacks(t, body, "diskio")
+		}
+	}
+}
+
 func TestBadWebConfiguration(t *testing.T) {
 	dir := t.TempDir()
 	for name, tt := range map[string]struct{ text, says string }{

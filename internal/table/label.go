@@ -23,7 +23,7 @@ type labelDecoder struct {
 	name   string
 }
 
-func newLabelDecoder(l collector.Label, key btf.Type, spec *collector.Owners, rows *owned) (d labelDecoder, err error) {
+func newLabelDecoder(l collector.Label, key btf.Type, spec *collector.Owners, owners label.Owners) (d labelDecoder, err error) {
 	if l.Fixed != "" {
 		return labelDecoder{fixed: l.Fixed}, nil
 	}
@@ -35,7 +35,7 @@ func newLabelDecoder(l collector.Label, key btf.Type, spec *collector.Owners, ro
 		return d, nil
 	}
 	if spec != nil && l.Field == spec.Field {
-		d.owners, d.name = rows.owners, l.Name
+		d.owners, d.name = owners, l.Name
 		return d, nil
 	}
 	enum, ok := d.member.typ.(*btf.Enum)
@@ -46,24 +46,25 @@ func newLabelDecoder(l collector.Label, key btf.Type, spec *collector.Owners, ro
 	return d, nil
 }
 
-// value returns the label's value for a key. It reads "other" in an overflow
-// row.
-func (d *labelDecoder) value(key []byte, overflow bool) string {
+// value returns the label's value for a place. It reads "other" in an overflow
+// row, and "gone" where what it names was given up.
+func (d *labelDecoder) value(p place) string {
+	raw := p.key[d.member.offset:][:d.member.size]
 	switch {
 	case d.fixed != "":
 		return d.fixed
 	case d.enum != nil:
-		number := uint64(binary.NativeEndian.Uint32(key[d.member.offset:]))
+		number := uint64(binary.NativeEndian.Uint32([]byte(raw)))
 		if name, ok := d.enum[number]; ok {
 			return name
 		}
 		return fmt.Sprint(number)
-	case d.owners != nil && d.member.isOwnerless(key):
-		return label.Gone
-	case overflow:
+	case p.kind == other:
 		return label.Other
+	case p.kind == idle, p.kind == ownerless && d.owners != nil:
+		return label.Gone
 	case d.owners != nil:
-		return d.owners.Label(d.name, string(key[d.member.offset:][:d.member.size]))
+		return d.owners.Label(d.name, raw)
 	}
-	return d.decode.Label(key[d.member.offset:][:d.member.size])
+	return d.decode.Label([]byte(raw))
 }

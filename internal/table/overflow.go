@@ -3,12 +3,10 @@
 package table
 
 import (
-	"bytes"
-	"encoding/binary"
+	"cmp"
 	"fmt"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/btf"
 
 	"github.com/kernscope/kernscope/collector"
 )
@@ -16,71 +14,24 @@ import (
 // Reserve creates the overflow rows of a new map, of this definition. It must be
 // called before a program runs that may fill the map. Open takes them as given.
 func Reserve(spec collector.Table, def *ebpf.MapSpec, m *ebpf.Map) error {
-	keys, err := overflowRows(spec, def)
+	if spec.Overflow == nil {
+		return nil
+	}
+	keys, err := newLayout(spec, def)
 	if err != nil {
 		return fmt.Errorf("map %s: %w", spec.Map, err)
-	}
-	if len(keys) == 0 {
-		return nil
 	}
 	rows, err := newRaw(m)
 	if err != nil {
 		return fmt.Errorf("map %s: %w", spec.Map, err)
 	}
 	zero := rows.zero()
-	for key := range keys {
+	for key := range keys.overflow {
 		if err := m.Update([]byte(key), zero, ebpf.UpdateNoExist); err != nil {
 			return fmt.Errorf("map %s: reserving an overflow row: %w", spec.Map, err)
 		}
 	}
 	return nil
-}
-
-// overflowRows returns the keys of the overflow rows. Rows of owners have one
-// more for each, of no owner.
-func overflowRows(spec collector.Table, def *ebpf.MapSpec) (map[string]bool, error) {
-	if spec.Overflow == nil {
-		return nil, nil
-	}
-	keys, err := overflowKeys(spec.Overflow.Each, def)
-	if err != nil {
-		return nil, err
-	}
-	if spec.Owners != nil {
-		owner, err := Find(def.Key, spec.Owners.Field)
-		if err != nil {
-			return nil, err
-		}
-		for _, key := range keys { // those so far
-			keys = append(keys, owner.ownerless(bytes.Clone(key)))
-		}
-	}
-	rows := make(map[string]bool, len(keys))
-	for _, key := range keys {
-		rows[string(key)] = true
-	}
-	return rows, nil
-}
-
-func overflowKeys(each string, def *ebpf.MapSpec) ([][]byte, error) {
-	if each == "" {
-		return [][]byte{make([]byte, def.KeySize)}, nil
-	}
-	m, err := Find(def.Key, each)
-	if err != nil {
-		return nil, err
-	}
-	enum, ok := m.typ.(*btf.Enum)
-	if !ok || m.size != 4 {
-		return nil, fmt.Errorf("%s is no 32-bit enum", each)
-	}
-	var keys [][]byte
-	for _, v := range enum.Values {
-		key := make([]byte, def.KeySize)
-		binary.NativeEndian.PutUint32(key[m.offset:], uint32(v.Value))
-		keys = append(keys, key)
-	}
-	return keys, nil
 }
 
 // zero returns a value of zeros, as an update takes it.
@@ -94,4 +45,53 @@ func (r *raw) zero() any {
 		values[i] = value
 	}
 	return values
+}
+
+// lost sums up the overflow rows by reason. A table that has only one has that of
+// its spec.
+func (l *layout) lost(rows []rawRow, reason string) map[string]uint64 {
+	lost := make(map[string]uint64)
+	for _, r := range rows {
+		lost[cmp.Or(l.overflow[string(r.key)], reason)] += r.words[0]
+	}
+	return lost
+}
+
+// refused sums up what overflow rows have counted for lack of room. No memory, or
+// a map that is busy, is no lack of room.
+func (l *layout) refused(rows []rawRow) (sum uint64) {
+	for _, r := range rows {
+		switch l.overflow[string(r.key)] {
+		case "", "map_full", "share_full":
+			for _, n := range r.words {
+				sum += n
+			}
+		}
+	}
+	return sum
+}
+
+// crowding is what is known of events that found no room.
+type crowding struct {
+	lost uint64 // until the last reading
+	last uint64 // when some did, in nanoseconds since boot; 0 if that is over
+}
+
+// crowdedFor is how long a table is full after an event found no room: longer
+// than two readings are apart.
+const crowdedFor = 120e9
+
+// read notes what found no room until now, and says whether the table is full,
+// and whether that is new.
+func (c *crowding) read(lost, now uint64) (full, changed bool) {
+	before := c.last != 0
+	switch {
+	case lost > c.lost:
+		c.last = max(now, 1)
+	case now > c.last+crowdedFor:
+		c.last = 0
+	}
+	c.lost = lost
+	full = c.last != 0
+	return full, full != before
 }

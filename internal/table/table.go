@@ -8,12 +8,14 @@ package table
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/btf"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
 )
 
 // Row is one row of a table.
@@ -32,8 +34,14 @@ type Reading struct {
 	Rows []Row
 	// Entries is how many rows the map has.
 	Entries int
-	// Lost is what the overflow rows have counted, if that is lost.
-	Lost uint64
+	// Names is how many rows there are besides those for what does not fit or
+	// was given up.
+	Names int
+	// Lost is what the overflow rows have counted, by reason, if that is lost.
+	Lost map[string]uint64
+	// Full means that events found no room a short time ago, and Changed that
+	// this was not so at the reading before, or the other way round.
+	Full, Changed bool
 }
 
 // Table is a map at work, with what its Spec says of it. It is used by one
@@ -42,38 +50,40 @@ type Table struct {
 	spec     collector.Table
 	value    btf.Type
 	raw      *raw
-	owners   *owned          // nil if the rows have none
-	overflow map[string]bool // by key
+	layout   *layout
+	keeper   *keeper   // nil if no row ever goes
+	crowding *crowding // of a table without a keeper
 	labels   []labelDecoder
 }
 
-// Open prepares to read a map, of this definition. A mistake in the spec is an
-// error.
-func Open(spec collector.Table, def *ebpf.MapSpec, m *ebpf.Map) (*Table, error) {
-	t, err := open(spec, def, m)
+// Open prepares to read the map of a table, of this definition, among maps by
+// name. A mistake in the spec is an error.
+func Open(spec collector.Table, def *ebpf.MapSpec, maps func(name string) *ebpf.Map) (*Table, error) {
+	t, err := open(spec, def, maps)
 	if err != nil {
 		return nil, fmt.Errorf("map %s: %w", spec.Map, err)
 	}
 	return t, nil
 }
 
-func open(spec collector.Table, def *ebpf.MapSpec, m *ebpf.Map) (*Table, error) {
-	rows, err := newRaw(m)
+func open(spec collector.Table, def *ebpf.MapSpec, maps func(string) *ebpf.Map) (*Table, error) {
+	rows, err := newRaw(maps(spec.Map))
 	if err != nil {
 		return nil, err
 	}
-	t := &Table{spec: spec, value: def.Value, raw: rows}
-	if spec.Owners != nil {
-		if t.owners, err = newOwned(spec, def.Key, rows); err != nil {
-			return nil, fmt.Errorf("owners: %w", err)
-		}
-	}
-	if t.overflow, err = overflowRows(spec, def); err != nil {
-		t.Close()
+	t := &Table{spec: spec, value: def.Value, raw: rows, crowding: new(crowding)}
+	if t.layout, err = newLayout(spec, def); err != nil {
 		return nil, err
 	}
+	var owners label.Owners
+	if len(spec.Companions()) > 0 {
+		if t.keeper, err = newKeeper(spec, t.layout, rows, maps); err != nil {
+			return nil, err
+		}
+		owners = t.keeper.owners
+	}
 	for _, l := range spec.Labels {
-		d, err := newLabelDecoder(l, def.Key, spec.Owners, t.owners)
+		d, err := newLabelDecoder(l, def.Key, spec.Owners, owners)
 		if err != nil {
 			t.Close()
 			return nil, fmt.Errorf("label %s: %w", l.Name, err)
@@ -85,9 +95,18 @@ func open(spec collector.Table, def *ebpf.MapSpec, m *ebpf.Map) (*Table, error) 
 
 // Close lets go of what the table holds besides its map.
 func (t *Table) Close() {
-	if t.owners != nil {
-		t.owners.done.close()
+	if t.keeper != nil {
+		t.keeper.done.close()
 	}
+}
+
+// Limit returns how many rows of names the table may have; 0 if that is no matter
+// of the collector.
+func (t *Table) Limit() int {
+	if t.spec.Bound == nil {
+		return 0
+	}
+	return t.keeper.limit
 }
 
 // Find resolves a dotted path of members in the value; "" is the whole value.
@@ -102,14 +121,6 @@ func (t *Table) Labels() []string {
 	return names
 }
 
-// Loss returns the reason under which [Reading.Lost] is lost; "" if it is not.
-func (t *Table) Loss() string {
-	if t.spec.Overflow == nil {
-		return ""
-	}
-	return t.spec.Overflow.Loss
-}
-
 // Permitted reads one row at most, and returns the error with which the kernel
 // refuses to.
 func (t *Table) Permitted() error { return t.raw.touch() }
@@ -121,30 +132,73 @@ func (t *Table) Read() (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	if t.owners != nil {
-		rows, err = t.owners.settle(rows, t.overflow)
+	c := t.layout.split(rows)
+	crowding := t.crowding
+	if t.keeper != nil {
+		if c, err = t.keeper.load(c); err != nil {
+			return Reading{}, err
+		}
+		crowding = &t.keeper.ledger.journal.crowding
 	}
-	out := Reading{Entries: len(rows)}
-	if t.Loss() != "" {
-		out.Lost = t.lost(rows)
+	var out Reading
+	out.Full, out.Changed = crowding.read(t.layout.refused(c.overflow), sinceBoot())
+	if t.keeper != nil {
+		c, err = t.keeper.settle(c)
 	}
-	out.Rows = t.decode(rows)
+	out.Entries = len(c.names) + len(c.overflow)
+	if t.spec.Overflow != nil && t.spec.Overflow.Loss != "" {
+		out.Lost = t.layout.lost(c.overflow, t.spec.Overflow.Loss)
+	}
+	placed := t.place(c)
+	for _, p := range placed {
+		if p.kind == named || p.kind == ownerless {
+			out.Names++
+		}
+	}
+	out.Rows = t.decode(placed)
 	return out, err
 }
 
-// lost sums up the overflow rows. What those of no owner have, fitted once.
-func (t *Table) lost(rows []rawRow) (sum uint64) {
-	for _, r := range rows {
-		if t.overflow[string(r.key)] && (t.owners == nil || !t.owners.owner.isOwnerless(r.key)) {
-			sum += r.words[0]
+// placed are the counts of a place.
+type placed struct {
+	place
+	words []uint64
+}
+
+// place puts together what rows and the archive have of a place.
+func (t *Table) place(c contents) []placed {
+	list := make([]placed, 0, len(c.names)+len(c.overflow))
+	at := make(map[place]int, cap(list))
+	add := func(p place, words []uint64) {
+		i, twice := at[p]
+		if !twice {
+			at[p] = len(list)
+			list = append(list, placed{p, slices.Clone(words)})
+			return
+		}
+		for word, n := range words {
+			list[i].words[word] += n
 		}
 	}
-	return sum
+	for _, r := range c.overflow {
+		p := t.layout.of(r.key)
+		p.kind = other
+		add(p, r.words)
+	}
+	for _, r := range c.names {
+		add(t.layout.of(r.key), r.words)
+	}
+	if t.keeper != nil {
+		for p, e := range t.keeper.ledger.moved {
+			add(p, e.words)
+		}
+	}
+	return list
 }
 
 // decode labels the rows. Different keys may have the same labels, such as a
 // device's old and new number after it was replugged: they become one row.
-func (t *Table) decode(rows []rawRow) []Row {
+func (t *Table) decode(rows []placed) []Row {
 	decoded := make([]Row, 0, len(rows))
 	at := make(map[string]int, len(rows)) // in decoded, by labels
 	labels := make([]string, 0, len(rows)*len(t.labels))
@@ -153,10 +207,9 @@ func (t *Table) decode(rows []rawRow) []Row {
 		if len(t.labels) > 0 && isZero(r.words) {
 			continue
 		}
-		overflow := t.overflow[string(r.key)]
 		first := len(labels)
 		for i := range t.labels {
-			labels = append(labels, t.labels[i].value(r.key, overflow))
+			labels = append(labels, t.labels[i].value(r.place))
 		}
 		row := Row{Labels: labels[first:len(labels):len(labels)], Words: r.words}
 		key := strings.Join(row.Labels, "\xff") // no label's value has this byte

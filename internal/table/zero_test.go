@@ -43,7 +43,7 @@ func TestZeroRows(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			table, err := Open(collector.Table{Map: "vectors", Labels: tc.labels}, def, m)
+			table, err := Open(collector.Table{Map: "vectors", Labels: tc.labels}, def, func(string) *ebpf.Map { return m })
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -23,7 +23,7 @@ var (
 	waits = kerneltest.Row{Metric: "wait_microseconds", Workload: "waiting", Source: "the clock"}
 )
 
-// record is a comparison on a machine, changed as the case wants it.
+// record returns a comparison on a machine, changed as the case wants it.
 func record(row kerneltest.Row, machine string, change func(r *kerneltest.Record)) kerneltest.Record {
 	r := kerneltest.Record{Row: row, Test: "TestIt", Machine: machine, Release: machine + ".0", Compared: true, Counted: 7, Least: 7, Most: 7}
 	if change != nil {

@@ -123,7 +123,7 @@ func collect(records []kerneltest.Record, matrix []string) (results, error) {
 	return r, errors.Join(errs...)
 }
 
-// fill says of the rows that a disturbed test has not recorded that they were
+// fill adds, of the rows that a disturbed test has not recorded, that they were
 // not compared. Which rows a test has, the other machines say.
 func (r results) fill() {
 	for _, d := range r.disturbed {
@@ -141,13 +141,14 @@ func exact(r kerneltest.Record) bool {
 	return r.Compared && r.Counted == r.Least && r.Counted == r.Most
 }
 
-// explained says whether there is no difference, or a reason for it. Only a
+// explained reports whether there is no difference, or a reason for it. Only a
 // machine that does other things, too, has a reason not to compare.
 func explained(r kerneltest.Record) bool {
 	return exact(r) || r.Why != "" && (r.Compared || r.Machine == native)
 }
 
-// refusesBPF is why no test can run on this machine's own kernel, "" if one can.
+// refusesBPF returns why no test can run on this machine's own kernel, "" if
+// one can.
 func refusesBPF() string {
 	machine, err := kernel.Open("")
 	if err != nil {

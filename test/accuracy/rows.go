@@ -15,8 +15,9 @@ type where struct{ collector, row, machine string }
 
 func (w where) String() string { return w.row + ", " + w.machine }
 
-// cells are those of a page that hold a comparison, by collector, row ("metric,
-// workload, source") and machine. Numbers change from run to run; this does not.
+// cells returns the cells of a page that hold a comparison, by collector, row
+// ("metric, workload, source") and machine. Numbers change from run to run;
+// this does not.
 func cells(page string) map[where]bool {
 	there := make(map[where]bool)
 	var machines []string

@@ -246,8 +246,8 @@ func alertsHaveData(t *testing.T, address string) {
 	}
 }
 
-// TestDashboardOfGadget: Prometheus understands the queries of a collector that
-// only a test of internal/kit has, of which there is no data.
+// TestDashboardOfGadget checks that Prometheus understands the queries of a
+// collector that only a test of internal/kit has, of which there is no data.
 func TestDashboardOfGadget(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../internal/kit/testdata/dashboard.json")

@@ -67,7 +67,7 @@ var (
 	counterLint = `ebpf_tcp_retransmits_by_dest counter metrics should have "_total" suffix`
 )
 
-// allOptions are the flags that switch on every option of every collector.
+// allOptions returns the flags that switch on every option of every collector.
 func allOptions() (flags []string) {
 	for _, s := range builtin.Collectors() {
 		for _, o := range s.Options {

@@ -77,7 +77,8 @@ func TestRules(t *testing.T) {
 	}
 }
 
-// TestRulesOfGadget are of a collector that only a test of internal/kit has.
+// TestRulesOfGadget runs the tests of rules of a collector that only a test of
+// internal/kit has.
 func TestRulesOfGadget(t *testing.T) {
 	t.Parallel()
 	const dir = "../../internal/kit/testdata/prometheus/"

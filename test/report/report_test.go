@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// stream is the events of a package with one test that prints output and ends
-// with action, as "go test -json" writes them.
+// stream returns the events of a package with one test that prints output and
+// ends with action, as "go test -json" writes them.
 func stream(action, output string) string {
 	const mod = `"Package":"github.com/kernscope/kernscope/a"`
 	end := "pass"

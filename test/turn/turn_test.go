@@ -31,8 +31,8 @@ func TestTouched(t *testing.T) {
 	}
 }
 
-// Every package has its turn on every kernel once in three, and at each turn
-// every kernel has a third of them.
+// TestTurns checks that every package has its turn on every kernel once in
+// three, and that at each turn every kernel has a third of them.
 func TestTurns(t *testing.T) {
 	const kernels, packages = 4, 17
 	for turn := range 5 {

@@ -8,12 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 
-	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/kit"
 	"github.com/kernscope/kernscope/internal/metric"
@@ -23,13 +20,11 @@ import (
 
 // folders returns the generator of each folder. The generators write all files of their folders, so
 // any other file there is stale.
-func folders() map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error) {
-	return map[string]func([]collector.Spec, metric.Unit) (map[string][]byte, error){
+func folders() map[string]func(kit.Asked) (map[string][]byte, error) {
+	return map[string]func(kit.Asked) (map[string][]byte, error){
 		"prometheus": prometheus,
 		"grafana":    grafana,
-		"systemd": func(specs []collector.Spec, _ metric.Unit) (map[string][]byte, error) {
-			return kit.Systemd(specs)
-		},
+		"systemd":    func(asked kit.Asked) (map[string][]byte, error) { return kit.Systemd(asked) },
 	}
 }
 
@@ -47,7 +42,7 @@ func main() {
 // write writes all folders below root and removes stale files.
 func write(root string) error {
 	for folder, generate := range folders() {
-		files, err := generate(builtin.Collectors(), metric.Microseconds)
+		files, err := generate(kit.Asked{Specs: builtin.Collectors(), Unit: metric.Microseconds})
 		if err != nil {
 			return fmt.Errorf("generating %s: %w", folder, err)
 		}
@@ -60,14 +55,11 @@ func write(root string) error {
 
 // replace writes files, by their path in a folder, and removes all other files of the folder.
 func replace(dir string, files map[string][]byte) error {
-	for _, name := range slices.Sorted(maps.Keys(files)) {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return fmt.Errorf("creating the folder of %s: %w", name, err)
-		}
-		if err := os.WriteFile(path, files[name], 0o644); err != nil {
-			return fmt.Errorf("writing %s: %w", name, err)
-		}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return fmt.Errorf("creating a folder: %w", err)
+	}
+	if err := kit.Install(dir, files); err != nil {
+		return err
 	}
 	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
@@ -89,16 +81,16 @@ func replace(dir string, files map[string][]byte) error {
 
 // prometheus returns a scrape configuration for each arrangement of ports, the job alone for a
 // Prometheus that has a configuration, the rules, and the tests of the rules.
-func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, error) {
+func prometheus(asked kit.Asked) (map[string][]byte, error) {
 	var errs []error
 	scrape := func(layout kit.Layout, jobOnly bool) []byte {
-		text, err := kit.Prometheus(specs, kit.Scrape{Layout: layout, Hosts: []string{"localhost"}, Native: true, JobOnly: jobOnly})
+		text, err := kit.Prometheus(asked, kit.Scrape{Layout: layout, Hosts: []string{"localhost"}, Native: true, JobOnly: jobOnly})
 		errs = append(errs, err)
 		return text
 	}
-	rules, err := kit.Rules(specs, unit)
+	rules, err := kit.Rules(asked)
 	errs = append(errs, err)
-	tests, err := kit.RuleTests(specs, unit)
+	tests, err := kit.RuleTests(asked)
 	errs = append(errs, err)
 	return map[string][]byte{
 		"kernscope.yml":               scrape(kit.OnePort, false),
@@ -110,8 +102,8 @@ func prometheus(specs []collector.Spec, unit metric.Unit) (map[string][]byte, er
 }
 
 // grafana returns the dashboard, and the provisioning files by which Grafana finds it.
-func grafana(specs []collector.Spec, unit metric.Unit) (map[string][]byte, error) {
-	dashboard, err := kit.Dashboard(specs, unit)
+func grafana(asked kit.Asked) (map[string][]byte, error) {
+	dashboard, err := kit.Dashboard(asked)
 	files := map[string][]byte{kit.DashboardFile: dashboard}
 	for name, text := range kit.Provisioning() {
 		files[filepath.Join("provisioning", name)] = text

@@ -12,11 +12,11 @@ import (
 // int $0x80. It crashes the program where [Supported] says no.
 func Call(number uint32) int32
 
-// Call6 is [Call] with arguments. The runtime takes it for a computation: it
-// must not block for long.
+// Call6 does what [Call] does, with arguments. The runtime takes it for a
+// computation: it must not block for long.
 func Call6(number uint32, args *[6]uint32) int32
 
-// Supported says whether the kernel lets 32-bit programs run
+// Supported reports whether the kernel lets 32-bit programs run
 // (CONFIG_IA32_EMULATION, unless the command line turns it off).
 func Supported() bool {
 	if _, err := os.Stat("/proc/sys/abi/vsyscall32"); err != nil {
