@@ -15,8 +15,8 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// TestMapFull has room for two rows beside those for what does not fit. The
-// third disk's I/O must be there all the same, and be said to be misplaced.
+// TestMapFull has room for two rows beside those for what does not fit. The third
+// disk's I/O must be there all the same, and be said to be misplaced.
 func TestMapFull(t *testing.T) {
 	spec := diskio.Spec()
 	for i := range spec.Tables {
