@@ -15,13 +15,12 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-// TestMapFull has room for two rows beside those for what does not fit and for
-// disks that are gone. The
-// third disk's I/O must be there all the same, and be said to be misplaced.
+// TestMapFull has room for two rows beside those for what does not fit. The third
+// disk's I/O must be there all the same, and be said to be misplaced.
 func TestMapFull(t *testing.T) {
 	spec := diskio.Spec()
 	for i := range spec.Tables {
-		spec.Tables[i].Size = func() (uint32, error) { return 2*5 + 2, nil }
+		spec.Tables[i].Size = func() (uint32, error) { return 5 + 2, nil }
 	}
 	exactly(t, func(t *trial) {
 		e := kerneltest.Run(t, spec)

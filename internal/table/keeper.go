@@ -142,7 +142,7 @@ func (k *keeper) begin(c contents, now uint64) (uint32, error) {
 		}
 	}
 	crowded := 4*rows >= 3*uint64(k.limit) || present.refused != found
-	if rows == 0 || !crowded && now < present.began+lasts {
+	if !crowded && (rows == 0 || now < present.began+lasts) {
 		return number, nil
 	}
 	number++
