@@ -22,8 +22,7 @@ type Source struct {
 	Metrics []string
 	// Open returns a reader. An error that is fs.ErrNotExist means that the
 	// source is not here, or not yet; any other that it is here and broken, and
-	// readings try again. Where it has an optional hook, or the hook has another
-	// way, a source that was read and is not here any more is given up.
+	// readings try again.
 	Open func(ctx context.Context) (Reader, error)
 }
 

@@ -17,7 +17,7 @@ const (
 	// spareForClients is how many descriptors are kept for clients, at least.
 	spareForClients = 16
 	// plentyOfDescriptors is a limit that needs no counting.
-	plentyOfDescriptors = 1 << 16
+	plentyOfDescriptors = 1 << 12
 )
 
 // checkDescriptors returns an error if this process may not have the descriptors

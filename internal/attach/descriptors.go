@@ -29,7 +29,11 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	attached = len(obj.Maps)
+	maps := len(obj.Maps)
+	for _, t := range spec.Tables {
+		maps += len(t.Companions())
+	}
+	attached = maps
 	for _, hook := range spec.Hooks {
 		most := 1 // a source
 		for _, w := range hook.Ways {
@@ -45,5 +49,5 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 		attached += most
 	}
 	// While programs are loaded, the maps are there twice.
-	return attached, len(obj.Maps) + whileLoading, nil
+	return attached, maps + whileLoading, nil
 }

@@ -69,21 +69,25 @@ func TestSourceThatOpensLater(t *testing.T) {
 
 // TestSourceThatGoes checks what becomes of a hook whose best way is a source, when that goes. The
 // next way observes the hook from then on. If there is none, an optional hook is absent, and
-// otherwise the collector waits for the source.
+// otherwise the collector waits for the source. Programs that could not be attached anew go on in
+// any case.
 func TestSourceThatGoes(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		next     []string
+		denied   bool // attaching, once the collector runs
 		optional bool
 		then     engine.Status
 		attached string // where, after the source has gone
 	}{
-		{"next way", []string{"enginetest_exit"}, false, engine.Running, "raw_tp/sys_exit"},
-		{"optional, next way", []string{"enginetest_exit"}, true, engine.Running, "raw_tp/sys_exit"},
-		{"no way", nil, false, engine.Waiting, ""},
-		{"next way fails", []string{"enginetest_unattachable"}, false, engine.Waiting, ""},
-		{"optional, no way", nil, true, engine.Running, ""},
-		{"optional, next way fails", []string{"enginetest_unattachable"}, true, engine.Running, ""},
+		{"next way", []string{"enginetest_exit"}, false, false, engine.Running, "raw_tp/sys_exit"},
+		{"optional, next way", []string{"enginetest_exit"}, false, true, engine.Running, "raw_tp/sys_exit"},
+		{"no way", nil, false, false, engine.Waiting, ""},
+		{"next way fails", []string{"enginetest_unattachable"}, false, false, engine.Waiting, ""},
+		{"optional, no way", nil, false, true, engine.Running, ""},
+		{"optional, next way fails", []string{"enginetest_unattachable"}, false, true, engine.Running, ""},
+		{"not permitted", []string{"enginetest_exit"}, true, false, engine.Failed, ""},
+		{"optional, not permitted", nil, true, true, engine.Failed, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var a appears
@@ -93,7 +97,16 @@ func TestSourceThatGoes(t *testing.T) {
 			spec.Hooks[1].Ways = append([]collector.Way{{Source: &collector.Source{
 				From: "nowhere", Metrics: []string{"from_source_total"}, Open: a.open,
 			}}}, spec.Hooks[1].Ways...)
-			e := counting(t, config(t, spec))
+			cfg := config(t, spec)
+			var denied atomic.Bool
+			cfg.Privileged = func(_ []string, f func() error) error {
+				if denied.Load() {
+					return unix.EPERM
+				}
+				return f()
+			}
+			e := counting(t, cfg)
+			denied.Store(tt.denied)
 			e.Follow()
 			at := func() string {
 				for _, hook := range e.States()[0].Hooks {
@@ -113,13 +126,13 @@ func TestSourceThatGoes(t *testing.T) {
 			if s := e.States()[0]; s.Status != tt.then || s.Status == engine.Running && at() != tt.attached {
 				t.Fatalf("state %+v", s)
 			}
-			if tt.then == engine.Waiting {
+			if tt.then != engine.Running {
 				a.there.Store(true)
 				until(t, "the source is read again", func() bool { return kerneltest.Read(t, e).Value("from_source_total") == 7 })
 			}
 			call(11, 0)
 			expect(t, e, "afterwards", 101+11, 0)
-			if n := kerneltest.Read(t, e).Value("from_source_total"); (n > 0) != (tt.attached != "" || tt.then == engine.Waiting) {
+			if n := kerneltest.Read(t, e).Value("from_source_total"); (n > 0) != (tt.attached != "" || tt.then != engine.Running) {
 				t.Errorf("read %v", n)
 			}
 		})

@@ -154,12 +154,29 @@ func (u *unit) startAgain() {
 	u.follows()
 }
 
+// mayAttach reports whether this process may still attach programs. It may have
+// given up what that takes since the machine was asked.
+func (u *unit) mayAttach() bool {
+	err := u.privileged(func() error {
+		machine, err := kernel.Open("")
+		if err != nil {
+			return err
+		}
+		if f := machine.Access(); f.Answer != kernel.Yes {
+			return errors.New(f.Reason)
+		}
+		return nil
+	})
+	return err == nil
+}
+
 // lose begins a new session for a collector whose source is not there any more, and
 // reports whether that is so. The hook takes its next way, or is absent if it is
-// optional. Otherwise the collector waits for the source.
+// optional. Otherwise the collector waits for the source. If this process could not
+// attach the collector's programs anew, they go on, and reading the source fails.
 func (u *unit) lose(err error) bool {
 	var gone goneError
-	if !errors.As(err, &gone) {
+	if !errors.As(err, &gone) || u.spec.Load != nil && !u.mayAttach() {
 		return false
 	}
 	u.end()

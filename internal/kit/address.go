@@ -45,7 +45,7 @@ func host(text string) (string, error) {
 	labels := strings.Split(name, ".")
 	for _, label := range labels {
 		if !hostLabel.MatchString(label) {
-			return "", errors.New("it is neither a host's name nor an address")
+			return "", errors.New("it is neither a host's name nor an address, without port")
 		}
 	}
 	if len(name) > 253 {

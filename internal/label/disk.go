@@ -33,33 +33,50 @@ const diskInode = 1 << 63
 
 type disks struct {
 	folder string
-	names  map[uint64]string // of all disks, as Look last saw them
+	names  map[uint64]string // of all disks' folders, as list last saw them
 }
 
 func (d *disks) Look(raw map[string]bool) map[string]bool {
-	names, err := d.list()
-	if err != nil {
-		return nil // nothing is certain
+	if !d.areThere(raw) {
+		names, err := d.list()
+		if err != nil {
+			return nil // nothing is certain
+		}
+		d.names = names
 	}
-	d.names = names
 	gone := make(map[string]bool)
 	for r := range raw {
-		if _, there := names[diskOf(r)]; !there {
+		if _, there := d.names[diskOf(r)]; !there {
 			gone[r] = true
 		}
 	}
 	return gone
 }
 
+// areThere reports whether each of the disks is still in the folder in which it was last time. A
+// machine may have many more disks than have done I/O.
+func (d *disks) areThere(raw map[string]bool) bool {
+	for r := range raw {
+		name, known := d.names[diskOf(r)]
+		if !known {
+			return false
+		}
+		if disk, err := diskIdentity(filepath.Join(d.folder, name)); err != nil || disk != diskOf(r) {
+			return false
+		}
+	}
+	return true
+}
+
 func (d *disks) Label(_, raw string) string {
 	disk := diskOf(raw)
 	if name, there := d.names[disk]; there {
-		return name
+		return strings.ReplaceAll(name, "!", "/") // sysfs writes "cciss!c0d0" for the name "cciss/c0d0"
 	}
 	return fmt.Sprintf("id:%d", disk&^diskInode) // sysfs could not be read
 }
 
-// list returns the names of all disks by their identity. sysfs has every whole disk there, also
+// list returns the names of all disks' folders by the identity of the disk. sysfs has every whole disk there, also
 // those without a device file, and no partition.
 func (d *disks) list() (map[uint64]string, error) {
 	entries, err := os.ReadDir(d.folder)

@@ -141,7 +141,7 @@ func TestDisksOfThisMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	owners := Disks()
-	owners.Look(nil)
+	owners.Look(map[string]bool{rawDisk(0): true}) // no disk has this identity, so it looks at all
 	for _, e := range entries {
 		disk, err := diskIdentity(filepath.Join("/sys/block", e.Name()))
 		if err != nil {
@@ -157,7 +157,7 @@ func TestDisksOfThisMachine(t *testing.T) {
 		}
 	}
 	for _, name := range owners.(*disks).names {
-		if _, err := os.Stat(filepath.Join("/sys/class/block", strings.ReplaceAll(name, "/", "!"), "partition")); err == nil {
+		if _, err := os.Stat(filepath.Join("/sys/class/block", name, "partition")); err == nil {
 			t.Errorf("%s is a partition", name)
 		}
 	}

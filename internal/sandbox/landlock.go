@@ -23,7 +23,7 @@ func canRestrict() error {
 	case errors.Is(err, unix.ENOSYS):
 		return errors.New("the kernel has no Landlock (CONFIG_SECURITY_LANDLOCK, since Linux 5.13)")
 	case errors.Is(err, unix.EOPNOTSUPP):
-		return errors.New("Landlock was not switched on at boot (kernel parameter lsm=)")
+		return errors.New("the kernel did not switch Landlock on at boot (parameter lsm=)")
 	}
 	return fmt.Errorf("asking for Landlock: %w", err)
 }

@@ -22,8 +22,8 @@ type rawRow struct {
 // A batch is read by one call of the kernel: at first as many rows as fit
 // here, since a value has a copy for every CPU.
 const (
-	batchRows  = 256
-	batchBytes = 64 << 10
+	batchRows  = 64
+	batchBytes = 16 << 10
 )
 
 // raw reads a map whose values are made of 64-bit counters. It is used by one
@@ -43,7 +43,7 @@ type batch struct {
 	size   int // in rows
 	keys   reflect.Value
 	values any
-	flat   []uint64
+	flat   []uint64 // the values, if the map is per CPU
 }
 
 func newRaw(m *ebpf.Map) (*raw, error) {
@@ -117,12 +117,13 @@ func (r *raw) allocate(size int) {
 	r.batch.size = size
 	key := reflect.ArrayOf(int(r.m.KeySize()), reflect.TypeFor[byte]())
 	r.batch.keys = reflect.MakeSlice(reflect.SliceOf(key), size, size)
-	r.batch.flat = make([]uint64, size*r.words*r.cpus)
-	r.batch.values = r.batch.flat
-	if !r.perCPU {
-		value := reflect.ArrayOf(8*r.words, reflect.TypeFor[byte]())
-		r.batch.values = reflect.MakeSlice(reflect.SliceOf(value), size, size).Interface()
+	if r.perCPU {
+		r.batch.flat = make([]uint64, size*r.words*r.cpus)
+		r.batch.values = r.batch.flat
+		return
 	}
+	value := reflect.ArrayOf(8*r.words, reflect.TypeFor[byte]())
+	r.batch.values = reflect.MakeSlice(reflect.SliceOf(value), size, size).Interface()
 }
 
 func (r *raw) batchedBy() ([]rawRow, error) {
@@ -139,13 +140,9 @@ func (r *raw) batchedBy() ([]rawRow, error) {
 		size := int(r.m.KeySize())
 		keys, words := make([]byte, n*size), make([]uint64, n*r.words)
 		for i := range n {
-			value := r.batch.flat[i*r.words*r.cpus:][:r.words*r.cpus]
-			if !r.perCPU {
-				value = r.decode(reflect.ValueOf(r.batch.values).Index(i).Bytes())
-			}
 			row := rawRow{keys[i*size:][:size:size], words[i*r.words:][:r.words:r.words]}
 			copy(row.key, r.batch.keys.Index(i).Bytes())
-			r.sum(row.words, value)
+			r.sum(row.words, r.value(i))
 			rows = append(rows, row)
 		}
 		if done {
@@ -153,6 +150,14 @@ func (r *raw) batchedBy() ([]rawRow, error) {
 			return rows, nil
 		}
 	}
+}
+
+// value returns the copies of the value of a row of the batch, until the next.
+func (r *raw) value(i int) []uint64 {
+	if r.perCPU {
+		return r.batch.flat[i*r.words*r.cpus:][:r.words*r.cpus]
+	}
+	return r.decode(reflect.ValueOf(r.batch.values).Index(i).Bytes())
 }
 
 // merge sums the CPUs' copies of a value.
