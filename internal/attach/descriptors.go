@@ -23,6 +23,9 @@ const (
 	whileLoading = 8
 )
 
+// ofBarrier is how many descriptors the barrier of a collector's tables takes.
+const ofBarrier = 2
+
 // Descriptors returns how many descriptors a collector takes while it is attached,
 // and how many more while it is loaded, at most.
 func Descriptors(spec collector.Spec) (attached, loading int, err error) {
