@@ -18,13 +18,12 @@ const (
 	// ofMap are those of a map, at most: who reads it and who sets a variable in it
 	// have their own.
 	ofMap = 3
+	// ofBarrier are those of what waits for the programs that count in a collector's tables.
+	ofBarrier = 2
 	// whileLoading is how many descriptors loading takes besides those of maps: type
 	// information, and programs that only try something.
 	whileLoading = 8
 )
-
-// ofBarrier is how many descriptors the barrier of a collector's tables takes.
-const ofBarrier = 2
 
 // Descriptors returns how many descriptors a collector takes while it is attached,
 // and how many more while it is loaded, at most.
@@ -44,7 +43,7 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 	for _, t := range spec.Tables {
 		maps += len(t.Companions())
 	}
-	attached = ofMap * maps
+	attached = ofMap*maps + ofBarrier
 	for _, hook := range spec.Hooks {
 		most := 1 // a source
 		for _, w := range hook.Ways {
