@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -15,9 +14,9 @@ import (
 // What a name or an address may be made of. Whatever else a resolver takes, no byte
 // that means something to YAML or to a URL is here.
 var (
-	hostLabel = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
-	zoneName  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
-	digits    = regexp.MustCompile(`^[0-9]+$`)
+	hostLabel = pattern(`^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$`)
+	zoneName  = pattern(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$`)
+	digits    = pattern(`^[0-9]+$`)
 )
 
 // host returns a host's name or address as the user wrote it, without the brackets
@@ -30,7 +29,7 @@ func host(text string) (string, error) {
 		}
 	}
 	if address, err := netip.ParseAddr(bare); err == nil {
-		if zone := address.Zone(); zone != "" && !zoneName.MatchString(zone) {
+		if zone := address.Zone(); zone != "" && !zoneName().MatchString(zone) {
 			return "", fmt.Errorf("%q is no name of a network interface", zone)
 		}
 		if inBrackets && address.Is4() {
@@ -44,14 +43,14 @@ func host(text string) (string, error) {
 	name := strings.TrimSuffix(bare, ".")
 	labels := strings.Split(name, ".")
 	for _, label := range labels {
-		if !hostLabel.MatchString(label) {
+		if !hostLabel().MatchString(label) {
 			return "", errors.New("it is neither a host's name nor an address, without port")
 		}
 	}
 	if len(name) > 253 {
 		return "", errors.New("a host's name has at most 253 bytes")
 	}
-	if digits.MatchString(labels[len(labels)-1]) {
+	if digits().MatchString(labels[len(labels)-1]) {
 		return "", errors.New("it is no address, and no host's name ends with a number")
 	}
 	return bare, nil

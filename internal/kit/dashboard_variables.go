@@ -5,7 +5,6 @@ package kit
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -109,7 +108,7 @@ func newFilters(specs []collector.Spec, unit metric.Unit) filters {
 // add puts the matchers into every selector of a query.
 func (f filters) add(expr string) (string, error) {
 	found := false
-	expr = selectors.ReplaceAllStringFunc(expr, func(s string) string {
+	expr = selectors().ReplaceAllStringFunc(expr, func(s string) string {
 		name, open := strings.CutSuffix(s, "{")
 		matchers, ok := f[name]
 		if !ok {
@@ -129,4 +128,4 @@ func (f filters) add(expr string) (string, error) {
 
 // selectors matches names, some with the brace that opens their matchers, and
 // passes over strings.
-var selectors = regexp.MustCompile(`"[^"]*"|'[^']*'|[a-zA-Z_:][a-zA-Z0-9_:]*\{?`)
+var selectors = pattern(`"[^"]*"|'[^']*'|[a-zA-Z_:][a-zA-Z0-9_:]*\{?`)

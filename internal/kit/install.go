@@ -125,15 +125,15 @@ func (t *transaction) replace() error {
 	}
 	slices.Sort(folders)
 	for _, folder := range slices.Compact(folders) {
-		if err := sync(folder); err != nil {
+		if err := flush(folder); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// sync writes the names in a folder to the disk.
-func sync(folder string) error {
+// flush writes the names in a folder to the disk.
+func flush(folder string) error {
 	f, err := os.Open(folder)
 	if err != nil {
 		return err

@@ -69,7 +69,7 @@ func Systemd(asked Asked, flags ...string) (map[string][]byte, error) {
 		flags = append([]string{asked.units()}, flags...)
 	}
 	for _, flag := range flags {
-		if !flagText.MatchString(flag) {
+		if !flagText().MatchString(flag) {
 			return nil, fmt.Errorf("flag %q: in a unit its value has only letters, digits and , . : / _ + -", flag)
 		}
 	}
@@ -117,20 +117,20 @@ func Systemd(asked Asked, flags ...string) (map[string][]byte, error) {
 
 // What systemd takes as a name of each.
 var (
-	instanceName   = regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	capabilityName = regexp.MustCompile(`^CAP_[A-Z_]+$`)
-	familyName     = regexp.MustCompile(`^AF_[A-Z0-9_]+$`)
-	deviceName     = regexp.MustCompile(`^/dev/[a-zA-Z0-9/_-]+$`)
-	namespaceName  = regexp.MustCompile(`^(cgroup|ipc|mnt|net|pid|time|user|uts)$`)
+	instanceName   = pattern(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	capabilityName = pattern(`^CAP_[A-Z_]+$`)
+	familyName     = pattern(`^AF_[A-Z0-9_]+$`)
+	deviceName     = pattern(`^/dev/[a-zA-Z0-9/_-]+$`)
+	namespaceName  = pattern(`^(cgroup|ipc|mnt|net|pid|time|user|uts)$`)
 	// flagText has none of the bytes that mean something in ExecStart=: blanks, quotes, %, $ and \.
-	flagText = regexp.MustCompile(`^--[a-z0-9.-]+(=[A-Za-z0-9,.:/_+-]*)?$`)
+	flagText = pattern(`^--[a-z0-9.-]+(=[A-Za-z0-9,.:/_+-]*)?$`)
 )
 
 // checkUnits finds what would make units that do not start.
 func checkUnits(specs []collector.Spec) error {
 	ports := make(map[uint16]string)
 	for _, s := range specs {
-		if !instanceName.MatchString(s.Name) {
+		if !instanceName().MatchString(s.Name) {
 			return fmt.Errorf("collector %q: the name of a unit has only a-z, 0-9 and dashes", s.Name)
 		}
 		if other, taken := ports[s.Port]; taken && s.Port != 0 {
@@ -154,7 +154,7 @@ func checkNeed(n collector.Need) error {
 		names []string
 		right *regexp.Regexp
 	}{
-		{n.Capabilities, capabilityName}, {n.Sockets, familyName}, {n.Devices, deviceName}, {n.Namespaces, namespaceName},
+		{n.Capabilities, capabilityName()}, {n.Sockets, familyName()}, {n.Devices, deviceName()}, {n.Namespaces, namespaceName()},
 	} {
 		for _, name := range list.names {
 			if !list.right.MatchString(name) {
