@@ -234,9 +234,10 @@ func TestStormOfCgroups(t *testing.T) {
 			got, want := of(n, stormName)+of(n, steadyName), float64(made+int(steady.Load()))
 			least := want - float64(missed)
 			if !tc.own {
-				// Of the others, some are other processes'.
-				got += of(n, "other")
-				want += lost
+				// Of the others, and of those that were given up, some are other
+				// processes'.
+				got += of(n, "other") + of(n, "gone")
+				want += lost + of(n, "gone")
 			} else if lost != 0 {
 				t.Errorf("%v lost", lost)
 			}

@@ -21,6 +21,7 @@ import (
 type session struct {
 	set     *attach.Set
 	tables  map[string]*table.Table
+	done    *table.Barrier // nil if no row ever goes
 	columns []*column
 	sources []*source
 	losses  *losses
@@ -35,7 +36,7 @@ func newSession(u *unit, cfg attach.Config, obj *ebpf.CollectionSpec, set *attac
 	s := &session{set: set, tables: make(map[string]*table.Table), stop: func() {}}
 	b := &builder{session: s, unit: u, cfg: cfg, obj: obj, served: make(map[string]bool)}
 	if err := attach.Safely(b.build); err != nil {
-		s.closeTables()
+		s.done.Close()
 		return nil, err
 	}
 	return s, nil
@@ -44,14 +45,8 @@ func newSession(u *unit, cfg attach.Config, obj *ebpf.CollectionSpec, set *attac
 // close ends the session. The maps stay.
 func (s *session) close() {
 	s.stop()
-	s.closeTables()
+	s.done.Close()
 	s.set.Close()
-}
-
-func (s *session) closeTables() {
-	for _, t := range s.tables {
-		t.Close()
-	}
 }
 
 // builder makes a session.
@@ -147,7 +142,14 @@ func (b *builder) table(name string) (*table.Table, error) {
 	if t := b.session.tables[name]; t != nil {
 		return t, nil
 	}
-	t, err := table.Open(b.unit.spec.Table(name), b.obj.Maps[name], b.unit.maps.Get)
+	spec := b.unit.spec.Table(name)
+	if len(spec.Companions()) > 0 && b.session.done == nil {
+		var err error
+		if b.session.done, err = table.NewBarrier(); err != nil {
+			return nil, err
+		}
+	}
+	t, err := table.Open(spec, b.obj.Maps[name], b.unit.maps.Get, b.session.done)
 	if err != nil {
 		return nil, err
 	}

@@ -8,14 +8,15 @@ import (
 	"github.com/cilium/ebpf"
 )
 
-// barrier waits for programs. A change to a map of maps returns only when all
+// Barrier waits for programs. A change to a map of maps returns only when all
 // programs that ran before it have ended (1ae80cf31938 "bpf: wait for running
 // BPF programs when updating map-in-map"); it is made for the wait alone.
-type barrier struct {
+type Barrier struct {
 	outer, inner *ebpf.Map
 }
 
-func newBarrier() (*barrier, error) {
+// NewBarrier returns a barrier for the tables of a collector, until it is closed.
+func NewBarrier() (*Barrier, error) {
 	spec := &ebpf.MapSpec{Name: "barrier", Type: ebpf.Array, KeySize: 4, ValueSize: 4, MaxEntries: 1}
 	inner, err := ebpf.NewMap(spec)
 	if err != nil {
@@ -28,14 +29,18 @@ func newBarrier() (*barrier, error) {
 		inner.Close()
 		return nil, fmt.Errorf("creating the map of the barrier: %w", err)
 	}
-	return &barrier{outer, inner}, nil
+	return &Barrier{outer, inner}, nil
 }
 
 // wait returns when all programs that run now have ended: a grace period of
 // RCU, some ten milliseconds.
-func (b *barrier) wait() error { return b.outer.Put(uint32(0), b.inner) }
+func (b *Barrier) wait() error { return b.outer.Put(uint32(0), b.inner) }
 
-func (b *barrier) close() {
+// Close lets go of the barrier. A nil barrier has nothing.
+func (b *Barrier) Close() {
+	if b == nil {
+		return
+	}
 	b.outer.Close()
 	b.inner.Close()
 }

@@ -26,7 +26,7 @@ type keeper struct {
 	rows    *raw
 	ledger  *ledger
 	present store // the number of the generation; nil if there are none
-	done    *barrier
+	done    *Barrier
 	now     func() uint64
 }
 
@@ -43,11 +43,11 @@ const (
 	stays = 3600e9
 )
 
-func newKeeper(spec collector.Table, l *layout, rows *raw, maps func(string) *ebpf.Map) (*keeper, error) {
+func newKeeper(spec collector.Table, l *layout, rows *raw, maps func(string) *ebpf.Map, done *Barrier) (*keeper, error) {
 	if !IsHash(rows.m.Type()) {
 		return nil, errors.New("rows that go must be in a hash")
 	}
-	k := &keeper{layout: l, limit: int(limit(spec, rows.m.MaxEntries())), most: atOnce, rows: rows, now: sinceBoot}
+	k := &keeper{layout: l, limit: int(limit(spec, rows.m.MaxEntries())), most: atOnce, rows: rows, done: done, now: sinceBoot}
 	if spec.Owners != nil {
 		k.owners = spec.Owners.As()
 	}
@@ -60,9 +60,6 @@ func newKeeper(spec collector.Table, l *layout, rows *raw, maps func(string) *eb
 	}
 	var err error
 	if k.ledger, err = newLedger(rows.m, maps(spec.Map+collector.Archive), maps(spec.Map+collector.Journal)); err != nil {
-		return nil, err
-	}
-	if k.done, err = newBarrier(); err != nil {
 		return nil, err
 	}
 	return k, nil
@@ -142,7 +139,7 @@ func (k *keeper) begin(c contents, now uint64) (uint32, error) {
 		}
 	}
 	crowded := 4*rows >= 3*uint64(k.limit) || present.refused != found
-	if rows == 0 || !crowded && now < present.began+lasts {
+	if !crowded && (rows == 0 || now < present.began+lasts) {
 		return number, nil
 	}
 	number++

@@ -98,11 +98,15 @@ func newMaps(t *testing.T, spec collector.Table, def *ebpf.MapSpec, rows uint32)
 // open opens the table as a process does that adopts its maps.
 func (m *mapsOf) open(t *testing.T, spec collector.Table) *Table {
 	t.Helper()
-	table, err := Open(spec, m.def, func(name string) *ebpf.Map { return m.byName[name] })
+	done, err := NewBarrier()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(table.Close)
+	t.Cleanup(done.Close)
+	table, err := Open(spec, m.def, func(name string) *ebpf.Map { return m.byName[name] }, done)
+	if err != nil {
+		t.Fatal(err)
+	}
 	return table
 }
 

@@ -57,16 +57,17 @@ type Table struct {
 }
 
 // Open prepares to read the map of a table, of this definition, among maps by
-// name. A mistake in the spec is an error.
-func Open(spec collector.Table, def *ebpf.MapSpec, maps func(name string) *ebpf.Map) (*Table, error) {
-	t, err := open(spec, def, maps)
+// name. A mistake in the spec is an error. A table that has no companions needs no
+// barrier.
+func Open(spec collector.Table, def *ebpf.MapSpec, maps func(name string) *ebpf.Map, done *Barrier) (*Table, error) {
+	t, err := open(spec, def, maps, done)
 	if err != nil {
 		return nil, fmt.Errorf("map %s: %w", spec.Map, err)
 	}
 	return t, nil
 }
 
-func open(spec collector.Table, def *ebpf.MapSpec, maps func(string) *ebpf.Map) (*Table, error) {
+func open(spec collector.Table, def *ebpf.MapSpec, maps func(string) *ebpf.Map, done *Barrier) (*Table, error) {
 	rows, err := newRaw(maps(spec.Map))
 	if err != nil {
 		return nil, err
@@ -77,7 +78,7 @@ func open(spec collector.Table, def *ebpf.MapSpec, maps func(string) *ebpf.Map) 
 	}
 	var owners label.Owners
 	if len(spec.Companions()) > 0 {
-		if t.keeper, err = newKeeper(spec, t.layout, rows, maps); err != nil {
+		if t.keeper, err = newKeeper(spec, t.layout, rows, maps, done); err != nil {
 			return nil, err
 		}
 		owners = t.keeper.owners
@@ -85,19 +86,11 @@ func open(spec collector.Table, def *ebpf.MapSpec, maps func(string) *ebpf.Map) 
 	for _, l := range spec.Labels {
 		d, err := newLabelDecoder(l, def.Key, spec.Owners, owners)
 		if err != nil {
-			t.Close()
 			return nil, fmt.Errorf("label %s: %w", l.Name, err)
 		}
 		t.labels = append(t.labels, d)
 	}
 	return t, nil
-}
-
-// Close lets go of what the table holds besides its map.
-func (t *Table) Close() {
-	if t.keeper != nil {
-		t.keeper.done.close()
-	}
 }
 
 // Limit returns how many rows of names the table may have; 0 if that is no matter

@@ -43,11 +43,10 @@ func TestZeroRows(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			table, err := Open(collector.Table{Map: "vectors", Labels: tc.labels}, def, func(string) *ebpf.Map { return m })
+			table, err := Open(collector.Table{Map: "vectors", Labels: tc.labels}, def, func(string) *ebpf.Map { return m }, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer table.Close()
 			read, err := table.Read()
 			if err != nil {
 				t.Fatal(err)
