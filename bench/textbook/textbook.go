@@ -6,6 +6,10 @@
 package textbook
 
 import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -45,7 +49,22 @@ func DiskioBios() collector.Spec {
 
 func diskio(programs ...string) collector.Spec {
 	return counting("diskio_latency", loadDiskio, programs,
-		of("device", label.Number), of("operation", label.Number), of("slot", label.Number))
+		of("device", newDevice), of("operation", label.Number), of("slot", label.Number))
+}
+
+// device names a disk by its number.
+type device struct{}
+
+func newDevice() label.Decoder { return device{} }
+
+func (device) Label(raw []byte) string {
+	number := binary.NativeEndian.Uint32(raw)
+	path := fmt.Sprintf("/sys/dev/block/%d:%d", number>>20, number&(1<<20-1))
+	link, err := os.Readlink(path)
+	if err != nil {
+		link = path
+	}
+	return filepath.Base(link)
 }
 
 // Fileops counts in a hash by process, thread, name, descriptor and operation.
