@@ -37,6 +37,9 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 		maps += len(t.Companions())
 	}
 	attached = maps
+	if maps > len(obj.Maps) {
+		attached += ofBarrier
+	}
 	for _, hook := range spec.Hooks {
 		most := 1 // a source
 		for _, w := range hook.Ways {
