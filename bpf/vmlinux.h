@@ -182,10 +182,19 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+struct cfs_rq {
+	int throttle_count;
+};
+
+struct sched_entity {
+	struct cfs_rq *cfs_rq;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
 	int pid;
+	struct sched_entity se;
 	struct sched_info sched_info;
 	__u64 start_time;
 	unsigned long min_flt;

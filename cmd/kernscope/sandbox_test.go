@@ -203,16 +203,16 @@ func TestCertificatesAreReplacedInTheSandbox(t *testing.T) {
 	p.stop()
 }
 
-// TestPinsFollowInTheSandbox ends an exporter that pins: the next goes on.
-func TestPinsFollowInTheSandbox(t *testing.T) {
+// TestPinsInTheSandbox ends an exporter that pins: the next goes on.
+func TestPinsInTheSandbox(t *testing.T) {
 	p := newPlace(t)
-	for range 2 {
+	for _, adopted := range []int{0, 1} {
 		address := freeAddress(t)
-		exporter := start(t, nil, "serve", "--pin", "--pin-directory="+p.pins, "--web.listen-address="+address)
-		exporter.get("http://" + address + "/metrics")
-		exporter.stop()
-		if strings.Contains(exporter.log(), "level=WARN") {
-			t.Error(exporter.log())
+		exporter := start(t, nil, "serve", "fileops", "--pin", "--pin-directory="+p.pins, "--web.listen-address="+address)
+		want := fmt.Sprintf("kernscope_collector_adopted{collector=\"fileops\"} %d\n", adopted)
+		if metrics := exporter.get("http://" + address + "/metrics"); !strings.Contains(metrics, want) {
+			t.Errorf("no line %s", want)
 		}
+		exporter.stop()
 	}
 }

@@ -9,6 +9,17 @@ struct diskio_bio {
 	__u32 bytes;
 };
 
+/* Fills in all but when it started. */
+static __always_inline void diskio_bio_describe(bool typed, struct bio *bio, struct gendisk *disk,
+						struct diskio_bio *it)
+{
+	it->bytes = FIELD(typed, bio, bi_iter.bi_size);
+	it->key.operation = diskio_operation(FIELD(typed, bio, bi_opf), it->bytes);
+	if (it->key.operation == DISKIO_NONE) /* an empty write */
+		it->key.operation = DISKIO_FLUSH;
+	it->key.disk = diskio_identity(typed, disk);
+}
+
 /* By address. LRU, because an end that is missed must not fill it for ever. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);

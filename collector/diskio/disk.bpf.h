@@ -2,7 +2,7 @@
 #ifndef KERNSCOPE_DISKIO_DISK_H
 #define KERNSCOPE_DISKIO_DISK_H
 
-/* Whose a request or a bio is: of which disk, and since when. */
+/* What a request or a bio is: of which disk, what it does, since when, and how it ended. */
 
 enum diskio_operation {
 	DISKIO_READ,
@@ -17,6 +17,28 @@ struct diskio_key {
 	__u64 disk; /* diskio_identity(); 0 is the row for what does not fit */
 	enum diskio_operation operation;
 } __attribute__((packed, aligned(4)));
+
+/*
+ * The kernel's own number of an operation and what it does. Of the numbers
+ * only those named here have not moved since 4.10, but odd ones are always
+ * those that send data to the device: write-zeroes, write-same, zone append.
+ */
+static __always_inline enum diskio_operation diskio_operation(__u32 flags, __u32 bytes)
+{
+	__u32 op = flags & 0xff;
+
+	if (op >= 32) /* passthrough: a driver's or SCSI's own command */
+		return DISKIO_NONE;
+	if (op == 2)
+		return DISKIO_FLUSH;
+	if (!bytes) /* beyond 9 it manages zones, else it has no data any more */
+		return op > 9 ? DISKIO_OTHER : DISKIO_NONE;
+	if (op == 3)
+		return DISKIO_DISCARD;
+	if (op == 5) /* secure erase */
+		return DISKIO_OTHER;
+	return op & 1 ? DISKIO_WRITE : DISKIO_READ;
+}
 
 /* 309dca309fc3 "block: store a block_device pointer in struct bio" */
 struct bio___bi_disk {

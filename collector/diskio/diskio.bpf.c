@@ -58,28 +58,6 @@ const struct diskio_row diskio_zero_row = {};
 const struct hist diskio_zero_hist = {};
 
 /*
- * The kernel's own number of an operation and what it does. Of the numbers
- * only those named here have not moved since 4.10, but odd ones are always
- * those that send data to the device: write-zeroes, write-same, zone append.
- */
-static __always_inline enum diskio_operation diskio_operation(__u32 flags, __u32 bytes)
-{
-	__u32 op = flags & 0xff;
-
-	if (op >= 32) /* passthrough: a driver's or SCSI's own command */
-		return DISKIO_NONE;
-	if (op == 2)
-		return DISKIO_FLUSH;
-	if (!bytes) /* beyond 9 it manages zones, else it has no data any more */
-		return op > 9 ? DISKIO_OTHER : DISKIO_NONE;
-	if (op == 3)
-		return DISKIO_DISCARD;
-	if (op == 5) /* secure erase */
-		return DISKIO_OTHER;
-	return op & 1 ? DISKIO_WRITE : DISKIO_READ;
-}
-
-/*
  * Finds the key's row. If there is no room, the key becomes that of the
  * operation's row for what does not fit.
  */
@@ -295,16 +273,6 @@ SEC("raw_tp/block_rq_complete")
 int BPF_PROG(diskio_serve_raw, struct request *rq, int status, unsigned int bytes)
 {
 	return diskio_serve(false, rq, bytes, status);
-}
-
-static __always_inline void diskio_bio_describe(bool typed, struct bio *bio, struct gendisk *disk,
-						struct diskio_bio *it)
-{
-	it->bytes = FIELD(typed, bio, bi_iter.bi_size);
-	it->key.operation = diskio_operation(FIELD(typed, bio, bi_opf), it->bytes);
-	if (it->key.operation == DISKIO_NONE) /* an empty write */
-		it->key.operation = DISKIO_FLUSH;
-	it->key.disk = diskio_identity(typed, disk);
 }
 
 static __always_inline int diskio_bio_queue(bool typed, struct bio *bio)

@@ -3,7 +3,9 @@
 package diskio_test
 
 import (
+	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -60,4 +62,43 @@ func everyDevice(t testing.TB, e *engine.Engine, watch *kerneltest.Watch) {
 		kerneltest.Check(t, name+" was read from, its reads", min(more, 1),
 			kerneltest.Exactly[uint64](1).Beside(uint64(hidden.Events(1, 1, false)), 0, hidden.String()))
 	}
+}
+
+// TestInfoOfEveryDevice compares the disks that the collector names with those
+// that the kernel lists, but for partitions.
+func TestInfoOfEveryDevice(t *testing.T) {
+	d, _ := loop(t, 1<<20)
+	e := kerneltest.Run(t, diskio.Spec())
+	listed := func() (names []string) {
+		for line := range strings.Lines(read(t, "/proc/partitions")) {
+			f := strings.Fields(line)
+			if len(f) < 4 {
+				continue
+			}
+			if _, err := os.Stat(disk{strings.ReplaceAll(f[3], "/", "!")}.sysfs("")); err == nil {
+				names = append(names, f[3])
+			}
+		}
+		slices.Sort(names)
+		return names
+	}
+	kerneltest.Conclusive(t, 6, func(t *kerneltest.Attempt) {
+		before := listed()
+		numbers := kerneltest.Read(t, e)
+		if !slices.Equal(before, listed()) {
+			t.Void("others attach or detach disks")
+		}
+		var named []string
+		for key, sample := range numbers {
+			if strings.HasPrefix(key, "ebpf_disk_info{") {
+				named = append(named, sample.Labels[0])
+			}
+		}
+		slices.Sort(named)
+		equal(t, "names of disks", fmt.Sprint(named), fmt.Sprint(before))
+		kerneltest.Accuracy(t, kerneltest.Row{
+			Metric: "ebpf_disk_info", Workload: "the machine's disks: how many have a name", Source: "/proc/partitions",
+		}, uint64(len(named)), kerneltest.Exactly(uint64(len(before))))
+		equal(t, "info of "+d.name, numbers.Value("ebpf_disk_info", "device="+d.name, "name="+d.name), 1)
+	})
 }

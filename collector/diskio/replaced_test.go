@@ -121,6 +121,7 @@ func replaceMapped(t *testing.T, e *engine.Engine) {
 		readTimes(t, d, n)
 		s := see(t, e, d)
 		equal(t, d.name+"'s bytes of read", collected(s.before, d.name)["read"].bytes, s.kernel["read"].bytes)
+		equal(t, "info of "+d.name, s.before.Value("ebpf_disk_info", "device="+d.name, "name="+name), 1)
 		return d, s.before
 	}
 	var first disk

@@ -26,18 +26,20 @@ func alerts() []collector.Alert {
 }
 
 // alert says that one of a hundred I/Os takes longer than a limit. Nobody waits
-// for discards and resets of zones, which take long on devices that are well.
+// for discards and resets of zones, which take long on devices that are well. What
+// disks that are gone did, they did long ago: its counts come in one piece.
 func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
-	takes := func(latency time.Duration, operation string) collector.Series {
+	of := func(device string, latency time.Duration, operation string) collector.Series {
 		return collector.Series{
-			Name:    `ebpf_disk_io_latency{job="kernscope",instance="db1",device="sda",operation="` + operation + `"}`,
+			Name:    `ebpf_disk_io_latency{job="kernscope",instance="db1",device="` + device + `",operation="` + operation + `"}`,
 			Latency: latency,
 		}
 	}
+	takes := func(latency time.Duration, operation string) collector.Series { return of("sda", latency, operation) }
 	return collector.Alert{
 		Group: group, Name: name, For: lasts, Severity: severity,
 		Slow: &collector.Slow{
-			Metric: `ebpf_disk_io_latency{operation=~"read|write|flush"}`, Quantile: 0.99, Limit: limit,
+			Metric: `ebpf_disk_io_latency{operation=~"read|write|flush",device!="gone"}`, Quantile: 0.99, Limit: limit,
 			Window: 5 * time.Minute, By: []string{"instance", "device", "operation"},
 		},
 		Summary:     "Disk {{ $labels.device }} of {{ $labels.instance }} is slow: {{ $labels.operation }}",
@@ -45,7 +47,7 @@ func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
 		Runbook: "See whether the disk fails (dmesg, smartctl -a) or is busy (iostat -x), and who keeps it busy (pidstat -d); " +
 			"of an array, look at the members, which have latencies of their own.",
 		Fires:  []collector.Series{takes(limit*2, "read"), takes(limit/2, "write")},
-		Quiet:  []collector.Series{takes(limit/2, "read"), takes(limit/2, "flush"), takes(limit*8, "discard"), takes(limit*8, "other")},
+		Quiet:  []collector.Series{takes(limit/2, "read"), takes(limit/2, "flush"), takes(limit*8, "discard"), takes(limit*8, "other"), of("gone", limit*8, "read")},
 		Labels: map[string]string{"instance": "db1", "device": "sda", "operation": "read"},
 	}
 }

@@ -19,8 +19,11 @@ func Spec() collector.Spec {
 			Ways: collector.By("schedlat_switch_storage", "schedlat_switch_typed", "schedlat_switch_raw"),
 		}},
 		Metrics: []collector.Metric{{
-			Name: "ebpf_sched_runqueue_latency", Kind: collector.Histogram, Map: "schedlat_delay",
+			Name: "ebpf_sched_runqueue_latency", Kind: collector.Histogram, Map: "schedlat_delay", Field: "queued",
 			Help: "Time a task was ready to run before it ran, one observation for each stint on a CPU, made as the stint ends.",
+		}, {
+			Name: "ebpf_sched_throttled_latency", Kind: collector.Histogram, Map: "schedlat_delay", Field: "throttled",
+			Help: "The same, of tasks that had left their CPU because the CPU quota of their cgroup was used up.",
 		}},
 		Records: records(),
 		Alerts:  alerts(),

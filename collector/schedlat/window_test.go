@@ -5,7 +5,6 @@ package schedlat
 import (
 	"math"
 	"runtime"
-	"slices"
 	"testing"
 	"time"
 
@@ -18,7 +17,10 @@ import (
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
 
-const latency = "ebpf_sched_runqueue_latency_microseconds"
+const (
+	latency   = "ebpf_sched_runqueue_latency_microseconds"
+	throttled = "ebpf_sched_throttled_latency_microseconds"
+)
 
 // collectors run at the same time, each with another program.
 type collectors struct {
@@ -45,14 +47,31 @@ func variants(t testing.TB) collectors {
 	return collectors{engines, takeCensus(t)}
 }
 
+// taken is the program that is taken on this kernel.
+func (c collectors) taken() string {
+	for _, way := range Spec().Hooks[0].Ways {
+		if c.engines[way.Programs[0]] != nil {
+			return way.Programs[0]
+		}
+	}
+	return ""
+}
+
 // only is the collector with one program.
 func only(program string) collector.Spec {
 	return kerneltest.Only(Spec(), func(p string) bool { return p == program })
 }
 
+// observed is what the kernel's own sums do not tell apart.
 func observed(t testing.TB, e *engine.Engine) waited {
 	t.Helper()
-	count, sum := kerneltest.Read(t, e).Hist(latency)
+	n := kerneltest.Read(t, e)
+	return of(n, latency).plus(of(n, throttled))
+}
+
+// of is what one of the histograms has.
+func of(n kerneltest.Numbers, histogram string) waited {
+	count, sum := n.Hist(histogram)
 	return waited{count, sum}
 }
 
@@ -60,6 +79,7 @@ func observed(t testing.TB, e *engine.Engine) waited {
 type window struct {
 	// observed by each collector.
 	observed map[string]waited
+	taken    string // the collector that is taken on this kernel
 	// least must have been observed: what the kernel says that tasks have
 	// added between the two readings. Tasks that the collectors need not
 	// have seen before are left out, and those that the kernel hides from
@@ -87,7 +107,7 @@ func (c collectors) look(t testing.TB, work func()) window {
 	t.Helper()
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	w := window{observed: make(map[string]waited)}
+	w := window{observed: make(map[string]waited), taken: c.taken()}
 	watch := kerneltest.WatchHidden(t)
 	settle(t)
 	first := takeCensus(t)
@@ -195,24 +215,14 @@ func (w window) waits() kerneltest.Truth[time.Duration] {
 func (w window) recordCount(t testing.TB, workload string) {
 	t.Helper()
 	kerneltest.Accuracy(t, kerneltest.Row{Metric: latency, Workload: workload + ": number of waits", Source: "schedstat of all tasks"},
-		w.taken().stints, w.stints())
+		w.observed[w.taken].stints, w.stints())
 }
 
 // recordSum adds how long they were.
 func (w window) recordSum(t testing.TB, workload string) {
 	t.Helper()
 	kerneltest.Accuracy(t, kerneltest.Row{Metric: latency, Workload: workload + ": sum of waits", Source: "schedstat of all tasks"},
-		time.Duration(w.taken().ns), w.waits())
-}
-
-// taken is what the program has observed that is taken on this kernel.
-func (w window) taken() (got waited) {
-	for _, way := range slices.Backward(Spec().Hooks[0].Ways) {
-		if g, ok := w.observed[way.Programs[0]]; ok {
-			got = g
-		}
-	}
-	return got
+		time.Duration(w.observed[w.taken].ns), w.waits())
 }
 
 // tight says that the bounds are close enough to tell right from wrong: the

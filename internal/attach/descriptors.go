@@ -11,12 +11,19 @@ import (
 	"github.com/kernscope/kernscope/collector"
 )
 
-// whileLoading is how many descriptors loading takes besides those of maps: type
-// information, and programs that only try something.
-const whileLoading = 8
-
-// ofBarrier is how many descriptors the barrier of a collector's tables takes.
-const ofBarrier = 2
+const (
+	// ofProgram are the descriptors of a program: its own, its link's and that of
+	// its type information.
+	ofProgram = 3
+	// ofMap are those of a map, at most: who reads it and who sets a variable in it
+	// have their own.
+	ofMap = 3
+	// ofBarrier are those of what waits for the programs that count in a collector's tables.
+	ofBarrier = 2
+	// whileLoading is how many descriptors loading takes besides those of maps: type
+	// information, and programs that only try something.
+	whileLoading = 8
+)
 
 // Descriptors returns how many descriptors a collector takes while it is attached,
 // and how many more while it is loaded, at most.
@@ -36,16 +43,13 @@ func Descriptors(spec collector.Spec) (attached, loading int, err error) {
 	for _, t := range spec.Tables {
 		maps += len(t.Companions())
 	}
-	attached = maps
-	if maps > len(obj.Maps) {
-		attached += ofBarrier
-	}
+	attached = ofMap*maps + ofBarrier
 	for _, hook := range spec.Hooks {
 		most := 1 // a source
 		for _, w := range hook.Ways {
 			way := 0
 			for _, name := range w.Programs {
-				way += 2 // the program and its link
+				way += ofProgram
 				if p := obj.Programs[name]; p != nil && strings.HasPrefix(p.SectionName, "perf_event") {
 					way += cpus
 				}

@@ -71,13 +71,13 @@ func (d *disks) areThere(raw map[string]bool) bool {
 func (d *disks) Label(_, raw string) string {
 	disk := diskOf(raw)
 	if name, there := d.names[disk]; there {
-		return strings.ReplaceAll(name, "!", "/") // sysfs writes "cciss!c0d0" for the name "cciss/c0d0"
+		return Name(strings.ReplaceAll(name, "!", "/")) // sysfs writes "cciss!c0d0" for the name "cciss/c0d0"
 	}
 	return fmt.Sprintf("id:%d", disk&^diskInode) // sysfs could not be read
 }
 
-// list returns the names of all disks' folders by the identity of the disk. sysfs has every whole disk there, also
-// those without a device file, and no partition.
+// list returns the names of all disks' folders by the identity of the disk. sysfs has every whole
+// disk there, also those without a device file, and no partition.
 func (d *disks) list() (map[uint64]string, error) {
 	entries, err := os.ReadDir(d.folder)
 	if err != nil {
@@ -92,8 +92,7 @@ func (d *disks) list() (map[uint64]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		// sysfs writes "cciss!c0d0" for the name "cciss/c0d0".
-		names[disk] = Name(strings.ReplaceAll(e.Name(), "!", "/"))
+		names[disk] = e.Name()
 	}
 	return names, nil
 }

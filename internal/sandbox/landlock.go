@@ -45,7 +45,8 @@ func restrictFiles(p Plan) error {
 func (p Plan) rules() []landlock.Rule {
 	read := []string{
 		"/proc", "/sys",
-		"/lib/modules", // which modules are part of the kernel
+		"/lib/modules",   // which modules are part of the kernel
+		"/run/udev/data", // what arrays of disks are called
 	}
 	read = append(append(read, cgroupMounts()...), p.Read...)
 	rules := []landlock.Rule{

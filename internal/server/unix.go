@@ -83,7 +83,7 @@ func clearSocket(name string) error {
 	conn, err := net.Dial("unix", name)
 	if err == nil {
 		conn.Close()
-		return syscall.EADDRINUSE
+		return errors.New("another process listens on it")
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return err

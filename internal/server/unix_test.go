@@ -46,7 +46,7 @@ func TestUnixSocket(t *testing.T) {
 			s.Close()
 			t.Error("two listen on one socket")
 		} else {
-			contains(t, err.Error(), address, "taken")
+			contains(t, err.Error(), address, "another process listens")
 		}
 		if err := i.end(); err != nil {
 			t.Error(err)

@@ -188,8 +188,11 @@ func Fit(spec collector.Table, obj *ebpf.CollectionSpec, rows uint32) {
 		return
 	}
 	if rows > 0 {
+		def.MaxEntries = rows
+	}
+	if rows > 0 && spec.Bound != nil {
 		// A new generation begins before the old one is gone.
-		def.MaxEntries = rows + rows/2 + reservedRows
+		def.MaxEntries += rows/2 + reservedRows
 	}
 	words := def.ValueSize/8 + 1
 	obj.Maps[spec.Map+collector.Archive] = &ebpf.MapSpec{

@@ -6,6 +6,8 @@ package e2e
 
 import (
 	"errors"
+	"fmt"
+	"math"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -40,7 +42,22 @@ func TestPrometheus(t *testing.T) {
 			t.Errorf("classic p99 of %s is %v times the native one", s.Metric["device"], n)
 		}
 	}
-	for _, name := range []string{"ebpf_disk_io_latency_microseconds", "ebpf_sched_runqueue_latency_microseconds"} {
+	// Next to the limits of alerts, the classic histogram has the bounds of the native one. What is
+	// below them is the same number of observations.
+	const waits = "ebpf_sched_runqueue_latency_microseconds"
+	bounds := query(t, address, waits+`_bucket{le=~"9741[.].*|10623[.].*|46340[.].*|50535[.].*"}`)
+	if len(bounds) != 4 {
+		t.Errorf("bounds next to 10 and 50 ms: %v", bounds)
+	}
+	for _, s := range bounds {
+		le := s.Metric["le"]
+		for _, s := range query(t, address, fmt.Sprintf(`sum(%s_bucket{le="%s"}) - sum(histogram_fraction(0, %s, %s) * histogram_count(%s))`, waits, le, le, waits, waits)) {
+			if math.Abs(s.number()) > 0.01 {
+				t.Errorf("classic and native count up to %s µs differ by %v", le, s.number())
+			}
+		}
+	}
+	for _, name := range []string{"ebpf_disk_io_latency_microseconds", waits} {
 		for _, s := range query(t, address, "histogram_count("+name+") - "+name+"_count") {
 			if s.number() != 0 {
 				t.Errorf("native and classic count of %v differ by %v", s.Metric, s.number())
@@ -67,11 +84,13 @@ var (
 	counterLint = `ebpf_tcp_retransmits_by_dest counter metrics should have "_total" suffix`
 )
 
-// allOptions returns the flags that switch on every option of every collector.
-func allOptions() (flags []string) {
+// switches returns the flags that switch on every option of every collector that can be switched on.
+func switches() (flags []string) {
 	for _, s := range builtin.Collectors() {
 		for _, o := range s.Options {
-			flags = append(flags, "--collector."+s.Name+"."+o.Name)
+			if _, isSwitch := o.Zero().(bool); isSwitch {
+				flags = append(flags, "--collector."+s.Name+"."+o.Name)
+			}
 		}
 	}
 	return flags
@@ -82,7 +101,7 @@ func TestPromtoolFindsNothing(t *testing.T) {
 	write(t)
 	for _, unit := range []string{"microseconds", "seconds"} {
 		body := eventually(t, "no metrics", func() (string, error) {
-			return get(t, "http://"+kernscope(t, append(allOptions(), "--units="+unit)...)+"/metrics")
+			return get(t, "http://"+kernscope(t, append(switches(), "--units="+unit)...)+"/metrics")
 		})
 		check := exec.CommandContext(t.Context(), filepath.Join(environment(t, "PROMETHEUS_TOOLS"), "promtool"), "check", "metrics")
 		check.Stdin = strings.NewReader(body)
