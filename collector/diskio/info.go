@@ -75,11 +75,21 @@ func (n names) property(device, name string) string {
 	return ""
 }
 
-// line returns the line that a file of sysfs has; "" if there is no such file.
+// longestLine is more than the kernel lets a name have: DM_NAME_LEN is 128.
+const longestLine = 256
+
+// line returns the line that a file of sysfs has; "" if there is no such file. It reads the line
+// alone, as os.ReadFile takes a page for each file of sysfs.
 func line(path string) string {
-	text, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSuffix(string(text), "\n")
+	defer f.Close()
+	text := make([]byte, longestLine)
+	n, err := f.Read(text)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(string(text[:n]), "\n")
 }
