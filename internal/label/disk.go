@@ -110,6 +110,13 @@ func (d *disks) list() (map[uint64]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	var sysfs, here unix.Stat_t
+	if err := errors.Join(unix.Stat(filepath.Dir(d.folder), &sysfs), unix.Stat(d.folder, &here)); err != nil {
+		return nil, err
+	}
+	if sysfs.Dev != here.Dev {
+		return nil, fmt.Errorf("something else is mounted on %s", d.folder)
+	}
 	names := make(map[uint64]string, len(entries))
 	for _, e := range entries {
 		disk, err := diskIdentity(filepath.Join(d.folder, e.Name()))
