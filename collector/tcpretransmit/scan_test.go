@@ -73,10 +73,11 @@ func TestScan(t *testing.T) {
 			kerneltest.Accuracy(c, kerneltest.Row{
 				Metric: byDestination, Workload: "a SYN to each of 10,000 addresses, " + tt.name, Source: "connections that timed out",
 			}, within(got, ours...)+other, exact)
-			addresses, networks, folded := 0, 0, 0
+			addresses, networks, folded, others := 0, 0, 0, 0
 			counted := make(map[netip.Prefix]int)
 			for destination, segments := range got {
 				if within(map[string]int{destination: 1}, ours...) == 0 {
+					others++ // this machine's own have rows as well
 					continue
 				}
 				if a, err := netip.ParseAddr(destination); err == nil {
@@ -89,11 +90,11 @@ func TestScan(t *testing.T) {
 				}
 			}
 			c.Logf("%d addresses, %d networks with %d segments, %d segments in other", addresses, networks, folded, other)
-			if addresses != aloneAddresses || networks > alonePrefixes {
-				c.Errorf("%d addresses and %d networks, want %d and at most %d", addresses, networks, aloneAddresses, alonePrefixes)
+			if addresses > aloneAddresses || addresses < aloneAddresses-others || networks > alonePrefixes {
+				c.Errorf("%d addresses and %d networks beside %d of others, want %d and at most %d", addresses, networks, others, aloneAddresses, alonePrefixes)
 			}
-			if tt.fits != (other == 0) || !tt.fits && networks != alonePrefixes {
-				c.Errorf("%d segments in other, with %d networks", other, networks)
+			if tt.fits != (other == 0) || !tt.fits && networks < alonePrefixes-others {
+				c.Errorf("%d segments in other, with %d networks beside %d of others", other, networks, others)
 			}
 			for p, segments := range want {
 				if n := counted[p]; tt.fits || n != 0 {

@@ -40,10 +40,12 @@ func Spec() collector.Spec {
 		Alerts: alerts(),
 		Panels: panels(),
 	}
-	// Each kind has rows of its own. Rows of several tables that have the same
-	// destination are served as one.
-	destination := []collector.Label{{Name: "destination", Field: "destination", As: label.Prefix}}
+	// Each kind has rows and series of its own: a destination that is idle in one
+	// kind is given up there, and no series of another kind falls.
 	for kind, percent := range map[string]uint32{"established": 100, "syn": 50, "syn_ack": 50} {
+		destination := []collector.Label{
+			{Name: "destination", Field: "destination", As: label.Prefix}, {Name: "kind", Fixed: kind},
+		}
 		addresses := collector.Table{
 			Map: "tcpretransmit_" + kind + "_addresses", Labels: destination,
 			Bound: &collector.Bound{Option: "rows", Percent: percent},
@@ -56,7 +58,7 @@ func Spec() collector.Spec {
 			spec.Tables = append(spec.Tables, t)
 			spec.Metrics = append(spec.Metrics, collector.Metric{
 				Name: "ebpf_tcp_retransmits_by_dest", Kind: collector.Counter, Map: t.Map,
-				Help: "TCP segments sent again, by destination: its address, or its network once there are too many.",
+				Help: "TCP segments sent again, by destination: its address, or its network once there are too many. The kinds are those of ebpf_tcp_retransmits_by_kind_total.",
 			})
 		}
 	}
