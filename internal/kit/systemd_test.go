@@ -3,8 +3,8 @@
 package kit
 
 import (
-	"fmt"
 	"cmp"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
