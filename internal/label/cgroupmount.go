@@ -76,6 +76,17 @@ func cgroupMounts(proc string) map[uint32]cgroupMount {
 	return mounts
 }
 
+// CgroupFolders returns where the hierarchies of cgroups are mounted that a process file system
+// lists: that need not be below /sys.
+func CgroupFolders(proc string) (folders []string) {
+	for _, mounts := range listCgroupMounts(proc) {
+		for _, m := range mounts {
+			folders = append(folders, m.point)
+		}
+	}
+	return folders
+}
+
 // listCgroupMounts returns all mounts of each hierarchy that /proc lists.
 func listCgroupMounts(proc string) map[uint32][]cgroupMount {
 	hierarchies, err := os.ReadFile(filepath.Join(proc, "self", "cgroup"))
