@@ -66,7 +66,7 @@ func TestTextsNameWhatIsServed(t *testing.T) {
 		t.Fatalf("of two names that nothing serves and one of a metric, unserved are %q", got)
 	}
 	specs := builtin.Collectors()
-	for _, s := range append(specs, selfRules(specs)) {
+	for _, s := range append(specs, Self(specs)) {
 		texts := make(map[string]string)
 		for _, a := range s.Alerts {
 			texts["alert "+a.Name] = a.Summary + "\n" + a.Description + "\n" + a.Runbook

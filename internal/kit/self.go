@@ -17,10 +17,10 @@ const job = "kernscope"
 // what kernscope textfile writes.
 const textfileExporter = "textfile"
 
-// selfRules returns the rules about kernscope itself, which every collector gets for
+// Self returns the rules about kernscope itself, which every collector gets for
 // free. Lost events raise no alert: most reasons mean coarser labels, not a
 // wrong count, and which do is in the collectors' READMEs.
-func selfRules(specs []collector.Spec) collector.Spec {
+func Self(specs []collector.Spec) collector.Spec {
 	alerts := []collector.Alert{
 		down(), noCollector(),
 		statusAlert("failed", "KernscopeCollectorFailed",
