@@ -109,6 +109,8 @@ func tableFull() collector.Alert {
 		Description: "For 10 minutes events on {{ $labels.instance }} have found no room in the table {{ $labels.table }} of the collector {{ $labels.collector }}. They are counted as \"other\".",
 		Runbook: "kernscope_table_rows and kernscope_table_limit say how full it is, where the table has a limit. " +
 			"See what makes so many names: short-lived processes, addresses or cgroups, or somebody who means to. " +
+			"If kernscope_lost_events_total has the reason share_full, half of the room was taken, " +
+			"and a user, a cgroup or a network had a quarter of it or more, alone or together with others of the same hash. " +
 			"The log on that host names the remedy: --collector.NAME.rows raises the limit; for diskio, restart kernscope, " +
 			"which makes room for the disks that are there by then. Totals stay exact.",
 		Fires:  full(1),
