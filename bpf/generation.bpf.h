@@ -14,13 +14,16 @@
  */
 enum row_generation {
 	ROW_MAP_FULL = 1, /* the generation has all of its rows */
-	ROW_SHARE_FULL, /* the user, cgroup or network has its share of them */
+	ROW_SHARE_FULL, /* few are left, and the user, cgroup or network has its share */
 	ROW_NO_MEMORY,
 	ROW_BUSY, /* the map was being changed by what was interrupted */
 	ROW_GENERATION = 16, /* the first */
 };
 
 #define ROW_SHARES 256
+
+/* How deep the kernel lets user namespaces nest, without the initial one. */
+#define ROW_USER_NAMESPACES 33
 
 /* What the kernel answers, by errno. */
 #define ROW_E2BIG 7
@@ -57,6 +60,14 @@ static __always_inline long row_take(__u64 *taken, __u64 generation, __u64 limit
 	return false;
 }
 
+/* How many rows the generation has. */
+static __always_inline __u32 row_used(struct row_gate *gate, __u64 generation)
+{
+	__u64 all = *(volatile __u64 *)&gate->all;
+
+	return all >> 32 == generation ? all : 0;
+}
+
 static __always_inline __u64 *row_share(struct row_gate *gate, __u64 generation, __u64 whose)
 {
 	return &gate->by[(whose ^ generation << 40) * 0x9e3779b97f4a7c15 >> 56];
@@ -68,13 +79,41 @@ struct row_payers {
 	__u64 second;
 };
 
+/*
+ * The user that a task's rows count for. In a user namespace a user has as many
+ * ids as it was lent: whoever made the outermost one pays for what is in it. If
+ * that was root, as it is of a container, the ids in it are users of their own.
+ */
+static __always_inline __u32 row_user(bool typed, struct task_struct *task, __u32 uid)
+{
+	struct cred *cred = FIELD(typed, task, cred);
+	struct user_namespace *at = FIELD(typed, cred, user_ns), *parent;
+	__u32 owner = 0;
+
+	for (int i = 0; i < ROW_USER_NAMESPACES; i++) {
+		parent = FIELD(typed, at, parent);
+		if (!parent)
+			break;
+		owner = FIELD(typed, at, owner.val);
+		at = parent;
+	}
+	return owner ? owner : uid;
+}
+
 /* The running task's user, but for root, and its cgroup, but for the root of all. */
 static __noinline long row_payers_of_current(struct row_payers *payers)
 {
-	__u32 uid = bpf_get_current_uid_gid();
+	struct task_struct *task = NULL;
 	struct cgroup_key cgroup = {};
+	__u32 uid = bpf_get_current_uid_gid();
 
-	cgroup_of_current(&cgroup);
+	/* 3ca1032ab7ab "bpf: Implement get_current_task_btf and RET_PTR_TO_BTF_ID" */
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf))
+		uid = row_user(true, bpf_get_current_task_btf(), uid);
+	else
+		uid = row_user(false, (void *)bpf_get_current_task(), uid);
+	if (bpf_core_field_exists(task->cgroups)) /* CONFIG_CGROUPS */
+		cgroup_of_current(&cgroup);
 	payers->first = uid ? uid | 1ull << 32 : 0;
 	payers->second = cgroup.id > 1 ? cgroup.id ^ (__u64)cgroup.hierarchy << 56 : 0;
 	return 0;
@@ -86,13 +125,19 @@ static __always_inline void row_give_back(struct row_gate *gate, __u64 generatio
 		__sync_fetch_and_add(row_share(gate, generation, whose), -1);
 }
 
-/* Takes a row of everything that it counts for. Returns 0, or why there is none. */
+/*
+ * Takes a row of everything that it counts for. Returns 0, or why there is none.
+ * As long as half of the rows are free, everybody may have one. Then a payer may
+ * that has, together with whoever has the same share, less than a quarter.
+ */
 static __noinline long row_admit(struct row_gate *gate, __u64 generation, __u64 limit, __u64 first,
 				 __u64 second)
 {
-	if (first && !row_take(row_share(gate, generation, first), generation, limit / 4))
+	__u64 share = row_used(gate, generation) < limit / 2 ? limit : limit / 4;
+
+	if (first && !row_take(row_share(gate, generation, first), generation, share))
 		return ROW_SHARE_FULL;
-	if (second && !row_take(row_share(gate, generation, second), generation, limit / 4)) {
+	if (second && !row_take(row_share(gate, generation, second), generation, share)) {
 		row_give_back(gate, generation, first);
 		return ROW_SHARE_FULL;
 	}
@@ -126,7 +171,7 @@ static __noinline long row_return(struct row_gate *gate, __u64 generation, long 
 /* Asked first, as it is cheap: a storm of names ends here. */
 static __always_inline bool row_none_left(struct row_gate *gate, __u64 generation, __u64 limit)
 {
-	return gate->all >> 32 == generation && (__u32)gate->all >= limit;
+	return row_used(gate, generation) >= limit;
 }
 
 /* Adds the row of a key that has none, as a copy of "zero". */
@@ -146,9 +191,9 @@ static __always_inline void *row_add(void *map, const void *key, __u64 generatio
 }
 
 /*
- * Finds the row of a key of this generation, or adds it. The running task's user
- * and its cgroup may add a quarter of "limit" rows each. NULL means that there is
- * none, and "why" says which overflow row is to be used.
+ * Finds the row of a key of this generation, or adds it, for the running task's
+ * user and its cgroup. NULL means that there is none, and "why" says which
+ * overflow row is to be used.
  */
 static __always_inline void *row_of_task(void *map, const void *key, __u64 generation,
 					 const void *zero, struct row_gate *gate, __u64 limit,

@@ -190,6 +190,19 @@ struct sched_entity {
 	struct cfs_rq *cfs_rq;
 };
 
+typedef struct {
+	__u32 val;
+} kuid_t;
+
+struct user_namespace {
+	struct user_namespace *parent;
+	kuid_t owner;
+};
+
+struct cred {
+	struct user_namespace *user_ns;
+};
+
 struct task_struct {
 	struct thread_info thread_info;
 	unsigned int __state;
@@ -199,6 +212,7 @@ struct task_struct {
 	__u64 start_time;
 	unsigned long min_flt;
 	unsigned long maj_flt;
+	struct cred *cred;
 	struct files_struct *files;
 	struct css_set *cgroups;
 	struct task_io_accounting ioac;

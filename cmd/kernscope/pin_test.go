@@ -3,8 +3,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -83,8 +86,9 @@ func TestServeUnpinsWhatIsSwitchedOff(t *testing.T) {
 	}
 }
 
-// TestStartThatFailsLeavesNothing starts where the port is taken, and without a
-// capability that it is to keep. What an earlier run left counting goes on, also
+// TestStartThatFailsLeavesNothing starts where the port is taken, without a
+// capability that it is to keep, and with a key that another user alone may read.
+// What an earlier run left counting goes on, also
 // where this one would replace it.
 func TestStartThatFailsLeavesNothing(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
@@ -92,6 +96,15 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer taken.Close()
+	keys := t.TempDir()
+	certificate(t, keys, 1)
+	config := filepath.Join(keys, "web.yml")
+	if err := errors.Join(
+		os.WriteFile(config, []byte("tls_server_config: {cert_file: cert.pem, key_file: key.pem}\n"), 0o600),
+		os.Chown(filepath.Join(keys, "key.pem"), 65534, 65534),
+	); err != nil {
+		t.Fatal(err)
+	}
 	for _, tt := range []struct {
 		name, earlier string
 		args          []string
@@ -100,6 +113,7 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 		{"port", "--units=microseconds", []string{"--web.listen-address=" + taken.Addr().String()}, "port is taken"},
 		{"port, other options", "--units=seconds", []string{"--web.listen-address=" + taken.Addr().String()}, "port is taken"},
 		{"privileges", "--units=microseconds", []string{"--web.listen-address=" + freeAddress(t), "--keep-capabilities=cap_net_raw"}, "keeping cap_net_raw"},
+		{"key", "--units=microseconds", []string{"--web.listen-address=" + freeAddress(t), "--web.config.file=" + config}, "after giving up capabilities: "},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := newPlace(t)

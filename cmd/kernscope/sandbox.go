@@ -11,18 +11,20 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/internal/label"
 	"github.com/kernscope/kernscope/internal/sandbox"
 	"github.com/kernscope/kernscope/internal/server"
 )
 
 // confinement returns what serving takes from now on: these collectors, where
-// they are pinned, and the server's addresses and web configuration.
+// they are pinned, where cgroups are mounted, and the server's addresses and web configuration.
 func (f *serveFlags) confinement(specs []collector.Spec, addresses []net.Addr) (sandbox.Plan, error) {
 	var p sandbox.Plan
 	var err error
 	if p.Read, err = server.Folders(*f.web.WebConfigFile); err != nil {
 		return p, err
 	}
+	p.Read = append(p.Read, label.CgroupFolders("/proc")...)
 	if *f.pin.on {
 		p.Change = []string{*f.pin.directory}
 	}

@@ -183,6 +183,7 @@ func openToAll(addresses []net.Addr, webConfig string) bool {
 }
 
 // settle pins what is attached, and gives privileges up. It returns which are left.
+// Those that are gone may have been what the web configuration was read with.
 func (f *serveFlags) settle(pins *attach.Pins, holder *privilege.Holder, plan privilege.Plan, e *engine.Engine) (left privilege.Outcome, err error) {
 	if err := e.Pin(); err != nil {
 		return left, err
@@ -192,6 +193,9 @@ func (f *serveFlags) settle(pins *attach.Pins, holder *privilege.Holder, plan pr
 	}
 	if left, err = holder.Drop(plan); err != nil {
 		return left, fmt.Errorf("giving up capabilities: %w", err)
+	}
+	if err := server.Check(*f.path, *f.maxScrapes, *f.web.WebConfigFile); err != nil {
+		return left, fmt.Errorf("after giving up capabilities: %w", err)
 	}
 	return left, nil
 }

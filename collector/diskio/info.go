@@ -40,7 +40,7 @@ func (n names) read(context.Context) (map[string][]metric.Sample, error) {
 			continue
 		}
 		device := strings.ReplaceAll(d.Name(), "!", "/") // as sysfs writes it
-		samples = append(samples, metric.Sample{Labels: []string{device, label.Name(n.volume(folder, device))}, Value: 1})
+		samples = append(samples, metric.Sample{Labels: []string{label.Name(device), label.Name(n.volume(folder, device))}, Value: 1})
 	}
 	return map[string][]metric.Sample{info: samples}, nil
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/kernscope/kernscope/internal/label"
 )
 
 // The names of volumes, in a sysfs and a database of udev's.
@@ -28,6 +30,7 @@ func TestInfo(t *testing.T) {
 		"loop0/size":      "0\n",
 		"dm-0/size":       "8\n", "dm-0/dm/name": "vg--a-root\n",
 		"dm-1/size": "8\n", "dm-1/dm/name": "bad\xffname\n",
+		"other/size": "8\n", "cciss!other\xff/size": "8\n",
 		"md127/size": "8\n", "md127/dev": "9:127\n", "md127/md/level": "raid1\n",
 		"md_swap/size": "8\n", "md_swap/dev": "9:128\n", "md_swap/md/level": "raid0\n",
 	} {
@@ -51,6 +54,9 @@ func TestInfo(t *testing.T) {
 		t.Errorf("the name that is no text is %q", bad)
 	}
 	delete(got, "dm-1")
+	for _, device := range []string{"other", "cciss/other\xff"} { // a join takes what label makes of them
+		want[label.Name(device)] = label.Name(device)
+	}
 	if len(got) != len(want) {
 		t.Errorf("the disks are %v, want %v", got, want)
 	}

@@ -87,28 +87,6 @@ func TestReservedNames(t *testing.T) {
 	}
 }
 
-// TestOneUserTakesAShare: while a user without rights goes through ten thousand
-// names, whoever comes has a name at once.
-func TestOneUserTakesAShare(t *testing.T) {
-	kerneltest.LeaveCgroups(t)
-	e := kerneltest.Run(t, Spec())
-	storm, work := kerneltest.Own("s"), kerneltest.Own("w")
-	reading(t, nobody, storm, 10_000)
-	reading(t, 0, work, 50)
-	n := kerneltest.Read(t, e)
-	if names, sum := namesOf(n, work); names != 50 || sum != 50 {
-		t.Errorf("%d names have read %d times, 50 did", names, sum)
-	}
-	names, sum := namesOf(n, storm)
-	refused := int(n.Value("kernscope_lost_events_total", "collector=fileops", "reason=share_full"))
-	if names < 100 || names > 120 || sum+refused != 10_000 {
-		t.Errorf("%d names of the storm have a row, with %d reads; %d found no share", names, sum, refused)
-	}
-	if full := n.Value("kernscope_lost_events_total", "collector=fileops", "reason=map_full"); full != 0 {
-		t.Errorf("%v events found the table full", full)
-	}
-}
-
 // TestWorkAfterStorms: what fills the table makes room for who comes after it, and
 // no count is lost on the way, whenever it is read. A collector with room for all
 // says what all is.

@@ -103,11 +103,11 @@ func TestErrorTableFull(t *testing.T) {
 	}
 }
 
-// A user's filter can make any call return any errno. These fill a share of the
-// table, and other errors have rows all the same.
+// A user's filter can make any call return any errno. These fill half of the table
+// at most, and other errors have rows all the same.
 func TestErrnosOfAFilter(t *testing.T) {
 	kerneltest.LeaveCgroups(t)
-	const nobody, errnos = 65534, 4000
+	const nobody, errnos, half = 65534, 4000, 480
 	e := kerneltest.Run(t, Spec(), "errors")
 	before := kerneltest.Read(t, e)
 	var threads kerneltest.Threads
@@ -128,7 +128,7 @@ func TestErrnosOfAFilter(t *testing.T) {
 		}
 	}
 	refused := counted(before, after, "kernscope_lost_events_total", "collector=syscall", "reason=share_full")
-	if got := sum(before, after, errorsTotal+"{syscall="+filtered+","); got < 200 || got+refused < errnos || refused < errnos-300 {
+	if got := sum(before, after, errorsTotal+"{syscall="+filtered+","); got > half || got+refused < errnos {
 		t.Errorf("%d errors of the filter by errno, %d found no share, %d made", got, refused, errnos)
 	}
 }

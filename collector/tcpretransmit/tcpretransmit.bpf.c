@@ -145,8 +145,8 @@ struct tcpretransmit_rows {
 			  key, segments)
 
 /*
- * The row that has room: the address's, its prefix's, or the last. A prefix may
- * add a quarter of the addresses.
+ * The row that has room: the address's, its prefix's, or the last. The rows of
+ * addresses count for their prefix, which has a share of them.
  */
 static __always_inline __u64 *tcpretransmit_row(const struct tcpretransmit_rows *of,
 						struct tcpretransmit_key *key, __u64 segments)

@@ -44,7 +44,7 @@ func Rooms() []Room {
 		{"internal/kerneltest/compat", "system calls as 32-bit programs make them", nil},
 		{"internal/kerneltest", "helpers of the ground-truth tests", []string{"collector", "internal/engine", "internal/kernel", "internal/label", "internal/metric"}},
 		{"internal/gen/*", "programs that write generated files: tables of system calls, `deploy`, parts of the docs", []string{"collector", "collector/builtin", "internal/house", "internal/kit", "internal/metric"}},
-		{"cmd/*", "parse, run, exit code; one file for each subcommand", []string{"collector", "collector/builtin", "internal/attach", "internal/engine", "internal/kernel", "internal/kit", "internal/metric", "internal/privilege", "internal/sandbox", "internal/server", "internal/textfile"}},
+		{"cmd/*", "parse, run, exit code; one file for each subcommand", []string{"collector", "collector/builtin", "internal/attach", "internal/engine", "internal/kernel", "internal/kit", "internal/label", "internal/metric", "internal/privilege", "internal/sandbox", "internal/server", "internal/textfile"}},
 		{"deploy", "what a user installs besides the binary; generated but for `deploy/package`", nil},
 		{"bench/textbook", "the same measurements as the well-known tools write them", []string{"collector", "collector/*", "internal/label"}},
 		{"bench", "cost per event, scrape and memory: docs/OVERHEAD.md", []string{"bench/textbook", "collector", "collector/*", "collector/builtin", "internal/engine", "internal/kernel", "internal/kerneltest", "internal/metric"}},

@@ -108,7 +108,8 @@ func tableFull() collector.Alert {
 		Summary:     "A table of collector {{ $labels.collector }} is full on {{ $labels.instance }}",
 		Description: "For 10 minutes events on {{ $labels.instance }} have found no room in the table {{ $labels.table }} of the collector {{ $labels.collector }}. They are counted as \"other\".",
 		Runbook: "kernscope_table_rows and kernscope_table_limit say how full it is. See what makes so many names: a storm of short-lived processes, " +
-			"addresses or cgroups, or somebody who means to. Totals stay exact.",
+			"addresses or cgroups, or somebody who means to. If kernscope_lost_events_total has the reason share_full, half of the room was taken, " +
+			"and a user, a cgroup or a network had a quarter of it or more, alone or together with others of the same hash. Totals stay exact.",
 		Fires:  full(1),
 		Quiet:  full(0),
 		Labels: map[string]string{"instance": "db1", "collector": "fileops", "table": "fileops_calls"},

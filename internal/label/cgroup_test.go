@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -164,6 +165,23 @@ func TestCgroupsOutOfSight(t *testing.T) {
 	}
 	if gone := look(c, field); len(gone) > 0 {
 		t.Errorf("%v are gone", gone)
+	}
+}
+
+// TestCgroupFolders leaves out a mount over which another file system is mounted.
+func TestCgroupFolders(t *testing.T) {
+	c, v2, v1 := cgroupsIn(t)
+	got := CgroupFolders(c.proc)
+	slices.Sort(got)
+	if want := []string{v1, v2}; !slices.Equal(got, want) {
+		t.Errorf("folders %q, want %q", got, want)
+	}
+	text := fmt.Sprintf("31 1 0:0 / %s rw,relatime - cgroup2 cgroup2 rw\n", v2)
+	if err := os.WriteFile(filepath.Join(c.proc, "self", "mountinfo"), []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := CgroupFolders(c.proc); len(got) > 0 {
+		t.Errorf("folders %q are out of sight", got)
 	}
 }
 

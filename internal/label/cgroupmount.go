@@ -3,6 +3,7 @@
 package label
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -28,18 +29,26 @@ func (m cgroupMount) whole() bool { return inode(m.point) == 1 }
 // whether it could look everywhere. It does not miss a cgroup that exists during the whole walk,
 // unless somebody renames the cgroup meanwhile, which only version 1 allows.
 func (m cgroupMount) walk(ids map[uint64]bool, found func(id uint64, directory, path string)) (everywhere bool) {
-	everywhere = inode(m.point) != 0
+	var root unix.Stat_t
+	everywhere = unix.Stat(m.point, &root) == nil
 	err := filepath.WalkDir(m.point, func(directory string, entry fs.DirEntry, err error) error {
+		if err == nil && !entry.IsDir() {
+			return nil
+		}
+		var at unix.Stat_t
+		if err == nil {
+			err = unix.Stat(directory, &at)
+		}
 		if err != nil {
-			if inode(directory) != 0 { // otherwise the folder has vanished meanwhile
-				everywhere = false
-			}
+			// Only a folder that has vanished meanwhile hides nothing. A path may be too long, too.
+			everywhere = everywhere && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENODEV))
 			return nil
 		}
-		if !entry.IsDir() {
-			return nil
+		if at.Dev != root.Dev { // something else is mounted over a part of the hierarchy
+			everywhere = false
+			return fs.SkipDir
 		}
-		if id := inode(directory); ids[id] {
+		if id := at.Ino; ids[id] {
 			delete(ids, id)
 			found(id, directory, path.Join("/", m.root, directory[len(m.point):]))
 			if len(ids) == 0 {
@@ -65,6 +74,17 @@ func cgroupMounts(proc string) map[uint32]cgroupMount {
 		}
 	}
 	return mounts
+}
+
+// CgroupFolders returns where the hierarchies of cgroups are mounted that a process file system
+// lists: that need not be below /sys.
+func CgroupFolders(proc string) (folders []string) {
+	for _, mounts := range listCgroupMounts(proc) {
+		for _, m := range mounts {
+			folders = append(folders, m.point)
+		}
+	}
+	return folders
 }
 
 // listCgroupMounts returns all mounts of each hierarchy that /proc lists.

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // fakeDisks is a sysfs whose disks come and go.
@@ -50,9 +52,9 @@ func (d fakeDisks) remove(name string) {
 	}
 }
 
-// expect looks at the disks with these identities and checks their labels, which read gone if they
-// are stale.
-func (d fakeDisks) expect(owners Owners, want map[uint64]string) {
+// expect looks at the disks with these identities, and checks their labels and which of them are
+// stale.
+func (d fakeDisks) expect(owners Owners, want map[uint64]string, stale ...uint64) {
 	d.Helper()
 	raw := make(map[string]bool)
 	for disk := range want {
@@ -60,12 +62,11 @@ func (d fakeDisks) expect(owners Owners, want map[uint64]string) {
 	}
 	gone := owners.Look(raw)
 	for _, disk := range slices.Sorted(maps.Keys(want)) {
-		got := Gone
-		if !gone[rawDisk(disk)] {
-			got = owners.Label("device", rawDisk(disk))
-		}
-		if got != want[disk] {
+		if got := owners.Label("device", rawDisk(disk)); got != want[disk] {
 			d.Errorf("the label of %d is %q, want %q", disk, got, want[disk])
+		}
+		if got := gone[rawDisk(disk)]; got != slices.Contains(stale, disk) {
+			d.Errorf("%d is stale: %v", disk, got)
 		}
 	}
 }
@@ -87,6 +88,54 @@ func TestDisksSwap(t *testing.T) {
 	d.add("nvme0n1", "10")
 	d.add("nvme1n1", "11")
 	d.expect(owners, map[uint64]string{7: "gone", 8: "gone", 9: "cciss/c0d0", 10: "nvme0n1", 11: "nvme1n1"})
+}
+
+// TestDisksStaleLate checks that a disk is stale only when its last I/O has
+// ended, and that it has no name until then: another disk may have it.
+func TestDisksStaleLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newFakeDisks(t)
+		owners := NewDisks(d.sysfs)
+		d.add("sda", "7")
+		d.add("sdb", "8")
+		d.expect(owners, map[uint64]string{7: "sda", 8: "sdb"})
+		time.Sleep(time.Hour) // a disk that is there is not missing
+		d.remove("sda")
+		d.expect(owners, map[uint64]string{7: "gone", 8: "sdb", diskInode: "gone"})
+		d.add("sda", "9")
+		time.Sleep(endsWithin - 1)
+		want := map[uint64]string{7: "gone", 8: "sdb", 9: "sda", diskInode: "gone"}
+		d.expect(owners, want)
+		time.Sleep(time.Nanosecond)
+		d.expect(owners, want, 7)
+		d.expect(owners, want, 7) // the first time, its rows could not be moved
+		// They were moved, and then some I/O ended after all.
+		d.expect(owners, map[uint64]string{8: "sdb", 9: "sda", diskInode: "gone"})
+		d.expect(owners, want)
+		time.Sleep(endsWithin)
+		d.expect(owners, want, 7)
+	})
+}
+
+// TestDisksLateUnread checks that a disk without a folder stays gone, and is
+// not stale, while sysfs cannot be read.
+func TestDisksLateUnread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newFakeDisks(t)
+		owners := NewDisks(d.sysfs)
+		want := map[uint64]string{7: "gone", diskInode: "gone"}
+		d.expect(owners, want)
+		time.Sleep(endsWithin)
+		block := filepath.Join(d.sysfs, "block")
+		if err := os.Rename(block, block+"-away"); err != nil {
+			t.Fatal(err)
+		}
+		d.expect(owners, want)
+		if err := os.Rename(block+"-away", block); err != nil {
+			t.Fatal(err)
+		}
+		d.expect(owners, want, 7)
+	})
 }
 
 // TestDisksWithoutNumbers checks that the folder of a disk identifies it before
@@ -129,7 +178,7 @@ func TestDisksUnread(t *testing.T) {
 		if err := spoil(); err != nil {
 			t.Fatal(err)
 		}
-		d.expect(owners, map[uint64]string{7: "sda", 8: "sdb", 9: "id:9", diskInode | 10: "id:10"})
+		d.expect(owners, map[uint64]string{7: "sda", 8: "sdb", 9: "id:9", diskInode | 10: "id:10", diskInode: "gone"})
 	}
 }
 

@@ -13,6 +13,6 @@ type Owners interface {
 	// calls asked about and this one does not.
 	Look(raw map[string]bool) (gone map[string]bool)
 	// Label returns the value of a label for the owner with a raw key member, about which the last
-	// Look was asked.
+	// Look was asked. It may be Gone before the owner is stale, while programs may still count for it.
 	Label(name, raw string) string
 }

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/landlock-lsm/go-landlock/landlock"
 	ll "github.com/landlock-lsm/go-landlock/landlock/syscall"
@@ -48,7 +46,7 @@ func (p Plan) rules() []landlock.Rule {
 		"/lib/modules",   // which modules are part of the kernel
 		"/run/udev/data", // what arrays of disks are called
 	}
-	read = append(append(read, cgroupMounts()...), p.Read...)
+	read = append(read, p.Read...)
 	rules := []landlock.Rule{
 		landlock.PathAccess(ll.AccessFSReadFile|ll.AccessFSReadDir, folders(read)...).IgnoreIfMissing(),
 		landlock.PathAccess(ll.AccessFSReadFile, files(read)...).IgnoreIfMissing(),
@@ -72,22 +70,3 @@ func sorted(paths []string, wantFolders bool) (found []string) {
 	}
 	return found
 }
-
-// cgroupMounts returns where cgroup file systems are mounted, which need not be
-// below /sys.
-func cgroupMounts() (mounts []string) {
-	text, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return nil // nobody else can read where they are, either
-	}
-	for line := range strings.Lines(string(text)) {
-		mount, kind, _ := strings.Cut(line, " - ")
-		if fields := strings.Fields(mount); len(fields) > 4 && strings.HasPrefix(kind, "cgroup") {
-			mounts = append(mounts, filepath.Clean(unescape.Replace(fields[4])))
-		}
-	}
-	return mounts
-}
-
-// unescape undoes what mountinfo does to a path.
-var unescape = strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`)

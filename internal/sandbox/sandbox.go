@@ -2,8 +2,8 @@
 
 // Package sandbox forbids this process what it does not need any more. A filter
 // of system calls (seccomp(2)) forbids to start programs, to open files for
-// writing, and to open sockets. Landlock (landlock(7)) forbids to read files
-// outside of a few folders. Both are for good and for every thread. So whoever
+// writing, and to open sockets; and to make and remove files, unless the plan takes
+// that. Landlock (landlock(7)) forbids to use files outside of a few folders. Both are for good and for every thread. So whoever
 // takes over the process gets little, though its user may be root.
 package sandbox
 
@@ -14,9 +14,11 @@ type Plan struct {
 	// Read are further files and folders that it reads. One that is missing is
 	// left out.
 	Read []string
-	// Change are folders in which it makes and removes folders and pins.
+	// Change are folders in which it makes and removes folders and pins. Where there
+	// are any, Landlock alone forbids to do so elsewhere.
 	Change []string
-	// Remove are folders in which it removes files.
+	// Remove are folders in which it removes files. Where there are any, Landlock
+	// alone forbids to do so elsewhere.
 	Remove []string
 	// Devices are device files that it opens for reading and writing. Where
 	// there are any, Landlock alone forbids to write to other files.
@@ -47,7 +49,8 @@ func (p Part) String() string {
 
 const (
 	callsForbidden = "starting programs, opening files for writing, and opening sockets"
-	filesForbidden = "reading files elsewhere than in /proc, /sys and where the web configuration is"
+	filesForbidden = "using files elsewhere than in /proc, /sys, /lib/modules, /run/udev/data, where cgroups are mounted, " +
+		"and in the folders of the web configuration, the certificates, the pins and the unix sockets"
 )
 
 // Enter puts the parts of the sandbox in force that the kernel has, and returns

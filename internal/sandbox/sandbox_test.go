@@ -113,6 +113,9 @@ func (s scene) attempts() map[string]func() error {
 		"nobody: change": func() error {
 			return errors.Join(os.MkdirAll(in("change", "new"), 0o700), os.Remove(in("change", "new")))
 		},
+		"nobody: times":  func() error { return os.Chtimes(in("change"), time.Now(), time.Now()) },
+		"nobody: lock":   func() error { return flock(in("change")) },
+		"nobody: limits": func() error { return unix.Prlimit(0, unix.RLIMIT_CORE, nil, new(unix.Rlimit)) },
 		"nobody: remove": func() error { return remove(in("remove", "file")) },
 		"nobody: threads, timers, memory": func() error {
 			var all sync.WaitGroup
@@ -156,6 +159,10 @@ func (s scene) attempts() map[string]func() error {
 		"seccomp: a namespace":         call(unix.SYS_UNSHARE, unix.CLONE_NEWUSER),
 		"seccomp: another's namespace": call(unix.SYS_SETNS, ^uintptr(0)),
 		"seccomp: signal others":       call(unix.SYS_KILL, uintptr(os.Getppid()), 0),
+		"seccomp: limits of others": func() error {
+			return unix.Prlimit(os.Getppid(), unix.RLIMIT_CORE, &unix.Rlimit{}, nil)
+		},
+		"seccomp: signal others by a descriptor": call(unix.SYS_FCNTL, 0, unix.F_SETOWN, uintptr(os.Getppid())),
 		"seccomp: code": func() error {
 			_, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE)
 			return err
@@ -173,6 +180,15 @@ func remove(path string) error {
 		return err
 	}
 	return nil
+}
+
+func flock(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Flock(int(f.Fd()), unix.LOCK_SH)
 }
 
 // newScene makes folders and the plan for them.
@@ -259,6 +275,38 @@ func TestEnter(t *testing.T) {
 		if (known.Reason == "") != in[known.Name] || known.Name != []string{"seccomp", "landlock"}[i] {
 			t.Errorf("known is %v", known)
 		}
+	}
+}
+
+// TestPlansThatChangeLess finds that the filter forbids what the plan does not
+// take, whether or not the kernel has Landlock, whose error is another one.
+func TestPlansThatChangeLess(t *testing.T) {
+	for _, tt := range []struct {
+		name, attempt string
+		change        func(*Plan)
+	}{
+		{"seccomp: make", "nobody: change", func(p *Plan) { p.Change, p.Remove = nil, nil }},
+		{"seccomp: remove", "nobody: remove", func(p *Plan) { p.Change, p.Remove = nil, nil }},
+		{"seccomp: times", "nobody: times", func(p *Plan) { p.Change = nil }},
+		{"seccomp: lock", "nobody: lock", func(p *Plan) { p.Change, p.Read = nil, append(p.Read, p.Change...) }},
+		{"seccomp: make where others remove", "nobody: change", func(p *Plan) { p.Change = nil }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newScene(t)
+			tt.change(&s.Plan)
+			if got := played(t, s)[tt.attempt]; !strings.Contains(got, unix.EPERM.Error()) {
+				t.Errorf("error %q, want %q", got, unix.EPERM)
+			}
+		})
+	}
+}
+
+// TestRemovingAlone has a plan that removes files and changes none.
+func TestRemovingAlone(t *testing.T) {
+	s := newScene(t)
+	s.Plan.Change = nil
+	if got := played(t, s)["nobody: remove"]; got != "" {
+		t.Errorf("error %q", got)
 	}
 }
 

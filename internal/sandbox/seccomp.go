@@ -122,6 +122,14 @@ func (p Plan) calls() []call {
 		// Threads, and no processes.
 		{unix.SYS_CLONE, 0, []test{{unix.CLONE_THREAD, unix.CLONE_THREAD}}},
 		{unix.SYS_TGKILL, 0, []test{{all, uint32(unix.Getpid())}}},
+		// The limits of this process, and not those of others.
+		{unix.SYS_PRLIMIT64, 0, []test{{all, 0}}},
+		// Copies and flags of descriptors. Other commands lock files, or make the
+		// kernel signal another process.
+		{unix.SYS_FCNTL, 1, []test{
+			{all, unix.F_DUPFD}, {all, unix.F_DUPFD_CLOEXEC}, {all, unix.F_GETFD}, {all, unix.F_SETFD},
+			{all, unix.F_GETFL}, {all, unix.F_SETFL},
+		}},
 		// No memory that can be executed.
 		{unix.SYS_MMAP, 2, []test{{unix.PROT_EXEC, 0}}},
 		{unix.SYS_MPROTECT, 2, []test{{unix.PROT_EXEC, 0}}},
@@ -136,6 +144,13 @@ func (p Plan) calls() []call {
 	}
 	calls = append(calls, open)
 	numbers := slices.Concat(always, ofMachine)
+	// No filter sees which file these are for: that is Landlock's matter.
+	if len(p.Change) > 0 {
+		numbers = append(numbers, unix.SYS_MKDIRAT, unix.SYS_UTIMENSAT, unix.SYS_FLOCK)
+	}
+	if len(p.Change)+len(p.Remove) > 0 {
+		numbers = append(numbers, unix.SYS_UNLINKAT)
+	}
 	if p.Sockets {
 		numbers = append(numbers, unix.SYS_SOCKET, unix.SYS_CONNECT, unix.SYS_BIND)
 	}
@@ -153,11 +168,9 @@ func (p Plan) calls() []call {
 var always = []uintptr{
 	// Descriptors. Which files can be opened is Landlock's matter.
 	unix.SYS_READ, unix.SYS_WRITE, unix.SYS_READV, unix.SYS_WRITEV, unix.SYS_PREAD64, unix.SYS_PREADV,
-	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_FCNTL, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_FADVISE64,
+	unix.SYS_CLOSE, unix.SYS_LSEEK, unix.SYS_DUP, unix.SYS_DUP3, unix.SYS_PIPE2, unix.SYS_FADVISE64,
 	unix.SYS_FSTAT, unix.SYS_STATX, unix.SYS_STATFS, unix.SYS_FSTATFS, unix.SYS_GETDENTS64, unix.SYS_READLINKAT,
 	unix.SYS_FACCESSAT, unix.SYS_FACCESSAT2, unix.SYS_GETCWD,
-	// Pins, and the socket of a server.
-	unix.SYS_MKDIRAT, unix.SYS_UNLINKAT, unix.SYS_UTIMENSAT, unix.SYS_FLOCK,
 	unix.SYS_EPOLL_CREATE1, unix.SYS_EPOLL_CTL, unix.SYS_EPOLL_PWAIT, unix.SYS_EPOLL_PWAIT2, unix.SYS_EVENTFD2, unix.SYS_PPOLL,
 	// Sockets that are open.
 	unix.SYS_ACCEPT4, unix.SYS_GETSOCKNAME, unix.SYS_GETPEERNAME, unix.SYS_GETSOCKOPT, unix.SYS_SETSOCKOPT, unix.SYS_SHUTDOWN,
@@ -171,7 +184,7 @@ var always = []uintptr{
 	unix.SYS_MUNMAP, unix.SYS_MREMAP, unix.SYS_MADVISE, unix.SYS_MINCORE, unix.SYS_BRK,
 	// What the process asks about itself and the machine.
 	unix.SYS_GETPID, unix.SYS_GETPPID, unix.SYS_GETTID, unix.SYS_GETUID, unix.SYS_GETEUID, unix.SYS_GETGID, unix.SYS_GETEGID,
-	unix.SYS_GETRANDOM, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_PRLIMIT64, unix.SYS_GETRLIMIT, unix.SYS_GETRUSAGE,
+	unix.SYS_GETRANDOM, unix.SYS_UNAME, unix.SYS_SYSINFO, unix.SYS_GETRLIMIT, unix.SYS_GETRUSAGE,
 	// Attaching and reading, which take capabilities.
 	unix.SYS_BPF, unix.SYS_PERF_EVENT_OPEN, unix.SYS_CAPGET, unix.SYS_CAPSET, unix.SYS_PRCTL,
 }

@@ -3,9 +3,12 @@
 package server
 
 import (
+	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -42,7 +45,7 @@ func (e *episode) begins() bool {
 
 // connections are those of all addresses. If there are too many, they cut one off, so that a new
 // client is served: of the host that has the most, the one that has read nothing for the longest
-// time.
+// time. Those that wait for a page go last, and of these the one that came last.
 type connections struct {
 	most   int
 	logger *slog.Logger
@@ -60,6 +63,39 @@ type connection struct {
 	// read is when the client last took something, guarded by all.mu. Before it has, it is the time
 	// until which it is a newcomer.
 	read time.Time
+	// pages is how many the client waits for, since a time. Both are guarded by all.mu.
+	pages int
+	since time.Time
+}
+
+// connectionKey is the key of a request's connection in its context.
+type connectionKey struct{}
+
+// withConnection adds a connection to the context of its requests.
+func withConnection(ctx context.Context, conn net.Conn) context.Context {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	return context.WithValue(ctx, connectionKey{}, conn)
+}
+
+// working notes that the client of a request waits for a page, until the function is called that it
+// returns.
+func working(r *http.Request) (done func()) {
+	c, ok := r.Context().Value(connectionKey{}).(*connection)
+	if !ok {
+		return func() {}
+	}
+	c.all.mu.Lock()
+	defer c.all.mu.Unlock()
+	if c.pages++; c.pages == 1 {
+		c.since = time.Now()
+	}
+	return func() {
+		c.all.mu.Lock()
+		defer c.all.mu.Unlock()
+		c.pages--
+	}
 }
 
 // on returns a listener whose connections are counted among these.
@@ -151,14 +187,25 @@ func (c *connections) victim() *connection {
 	}
 	var victim *connection
 	for one := range c.open {
-		switch {
-		case victim == nil,
-			of[one.host] > of[victim.host],
-			of[one.host] == of[victim.host] && one.read.Before(victim.read):
+		if victim == nil || one.before(victim, of) {
 			victim = one
 		}
 	}
 	return victim
+}
+
+// before reports whether a connection is cut off before another, given how many each host has. The
+// caller holds the lock.
+func (c *connection) before(other *connection, of map[string]int) bool {
+	switch {
+	case (c.pages > 0) != (other.pages > 0):
+		return c.pages == 0
+	case of[c.host] != of[other.host]:
+		return of[c.host] > of[other.host]
+	case c.pages > 0:
+		return c.since.After(other.since)
+	}
+	return c.read.Before(other.read)
 }
 
 // Write sends, and notes that the client reads.

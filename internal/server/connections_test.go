@@ -3,6 +3,7 @@
 package server
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -99,6 +100,74 @@ func TestVictim(t *testing.T) {
 	add("crowd", time.Millisecond)
 	if got := c.victim(); got != want {
 		t.Errorf("it is %+v, want %+v", got, want)
+	}
+	// All wait for pages: a crowd that asks does not cut off who asked before.
+	for one := range c.open {
+		one.pages, one.since = 1, one.read
+	}
+	delete(c.open, want)
+	last := add("crowd", 0)
+	last.pages, last.since = 1, now
+	if got := c.victim(); got != last {
+		t.Errorf("of those that wait for pages it is %+v, want %+v", got, last)
+	}
+}
+
+// TestCrowdDoesNotEndAScrape has a crowd of the same host come, and the page take longer than a
+// newcomer is spared, with and without TLS.
+func TestCrowdDoesNotEndAScrape(t *testing.T) {
+	const most = 10
+	for _, name := range []string{"plain", "TLS"} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate()
+			web, trust := "", (*tls.Config)(nil)
+			if name == "TLS" {
+				web, trust = secure(t, "me", "secret")
+				web = withoutUsers(t, web)
+			}
+			i := start(t, func(cfg *Config) {
+				cfg.Families = g.families
+				*cfg.Web.WebConfigFile = web
+			}, func(s *Server) { s.connections.most = most })
+			scheme := "http"
+			if trust != nil {
+				scheme = "https"
+			}
+			answered := make(chan int, 1)
+			go func() {
+				req, err := http.NewRequest(http.MethodGet, scheme+"://"+i.Addresses()[0].String()+"/metrics", nil)
+				if err != nil {
+					t.Error(err)
+				}
+				code, _, _ := do(t, client(t, trust), req)
+				answered <- code
+			}()
+			receive(t, "the scrape", g.entered)
+			i.connections.mu.Lock()
+			for one := range i.connections.open {
+				one.read = time.Now().Add(-time.Hour)
+			}
+			i.connections.mu.Unlock()
+			var crowd []net.Conn
+			for range 2 * most {
+				crowd = append(crowd, i.dial(""))
+			}
+			isCut(t, "the first of the crowd", crowd[0])
+			close(g.open)
+			if code := receive(t, "an answer", answered); code != http.StatusOK {
+				t.Errorf("code %d", code)
+			}
+			eventually(t, "nobody to wait for a page", func() bool {
+				i.connections.mu.Lock()
+				defer i.connections.mu.Unlock()
+				for one := range i.connections.open {
+					if one.pages != 0 {
+						return false
+					}
+				}
+				return true
+			})
+		})
 	}
 }
 

@@ -70,6 +70,12 @@ func (p *distributionsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusInternalServerError, "Reading the collectors failed: "+err.Error())
 		return
 	}
+	done, err := p.server.pen(r)
+	if err != nil {
+		answer(w, http.StatusInternalServerError, "Drawing failed: "+err.Error())
+		return
+	}
+	defer done()
 	var page []distribution
 	for _, f := range families {
 		if d, ok := draw(f); ok {

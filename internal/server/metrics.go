@@ -63,6 +63,12 @@ func (h *metricsHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	done, err := h.server.pen(r)
+	if err != nil {
+		answer(w, http.StatusInternalServerError, "The scrape failed: "+err.Error())
+		return
+	}
+	defer done()
 	gather := found.Gather
 	options := promhttp.HandlerOpts{
 		// If one family is wrong, only that family is missing.

@@ -4,9 +4,13 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/kernscope/kernscope/internal/metric"
 )
@@ -151,4 +155,48 @@ func TestRenderingPanics(t *testing.T) {
 	}
 	eventually(t, "an error in the log", func() bool { return strings.Contains(i.logs.String(), "in a collector") })
 	contains(t, i.logs.String(), "level=ERROR")
+}
+
+// heavy is a metric of the process that takes long to gather, and knows how many gather it at once.
+type heavy struct {
+	most, now atomic.Int32
+	next      chan struct{}
+}
+
+func (h *heavy) Describe(descs chan<- *prometheus.Desc) {}
+
+func (h *heavy) Collect(metrics chan<- prometheus.Metric) {
+	now := h.now.Add(1)
+	for most := h.most.Load(); now > most && !h.most.CompareAndSwap(most, now); most = h.most.Load() {
+	}
+	<-h.next
+	h.now.Add(-1)
+}
+
+// TestPagesAreWrittenInTurn asks for many forms at once, each of a family that there is not: few are
+// written at the same time, and all are answered.
+func TestPagesAreWrittenInTurn(t *testing.T) {
+	const forms = 10 * mostPens
+	h := &heavy{next: make(chan struct{})}
+	i := start(t, func(cfg *Config) {
+		cfg.MaxRequests = forms
+		cfg.SelfMetrics = prometheus.NewRegistry()
+		cfg.SelfMetrics.MustRegister(h)
+	})
+	var answers []<-chan int
+	for n := range forms {
+		answers = append(answers, i.ask(fmt.Sprintf("/metrics?name[]=x%d", n)))
+	}
+	eventually(t, "all requests to wait", func() bool { return i.press.waits() == forms })
+	for range forms {
+		h.next <- struct{}{}
+	}
+	for _, answered := range answers {
+		if code := receive(t, "an answer", answered); code != http.StatusOK {
+			t.Errorf("code %d", code)
+		}
+	}
+	if most := h.most.Load(); most > mostPens {
+		t.Errorf("%d pages were written at once, the limit is %d", most, mostPens)
+	}
 }

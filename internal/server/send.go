@@ -23,13 +23,7 @@ const (
 // most memory that others may claim.
 func (s *Server) share(form func(*http.Request) string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var p *page
-		if f := form(r); f != "" {
-			p = s.press.get(f, r, next)
-		} else {
-			p = &page{header: make(http.Header)}
-			next.ServeHTTP(p, r)
-		}
+		p := s.render(form(r), r, next)
 		switch {
 		case p != nil:
 			s.send(w, r, p)
@@ -37,6 +31,33 @@ func (s *Server) share(form func(*http.Request) string, next http.Handler) http.
 			answer(w, http.StatusInternalServerError, "The scrape failed: see the log.")
 		}
 	})
+}
+
+// render returns the page of a form as [press.get] does, and meanwhile protects the client's
+// connection.
+func (s *Server) render(form string, r *http.Request, next http.Handler) *page {
+	defer working(r)()
+	if form != "" {
+		return s.press.get(form, r, next)
+	}
+	p := &page{header: make(http.Header)}
+	next.ServeHTTP(p, r)
+	return p
+}
+
+// mostPens is how many pages may be written at once. While a page is written, it takes several times
+// its size.
+const mostPens = 4
+
+// pen waits until few enough other pages are being written, and returns a function that ends the
+// writing. Readings do not wait: one that hangs keeps no other page from being written.
+func (s *Server) pen(r *http.Request) (done func(), err error) {
+	select {
+	case s.pens <- struct{}{}:
+		return func() { <-s.pens }, nil
+	case <-r.Context().Done():
+		return nil, r.Context().Err()
+	}
 }
 
 // send sends a page. A client that hangs up, or does not read, is nobody's error.

@@ -98,6 +98,7 @@ type Server struct {
 	cfg         Config
 	listeners   []listener
 	slots       chan struct{} // nil if scrapes are not limited
+	pens        chan struct{} // of pages that are being written
 	refuses     episode
 	press       *press
 	desk        desk
@@ -172,6 +173,7 @@ func Listen(cfg Config) (*Server, error) {
 	s := &Server{
 		cfg:         cfg,
 		press:       newPress(),
+		pens:        make(chan struct{}, mostPens),
 		desk:        desk{most: sendingBytes, copies: make(map[*page]int)},
 		connections: connections{most: mostConnections, logger: cfg.Logger, open: make(map[*connection]bool)},
 		sendTimeout: sendTimeout, readTimeout: readTimeout, grace: defaultGrace,
@@ -252,6 +254,7 @@ func (s *Server) newHTTP(l listener) *http.Server {
 		ReadTimeout:    s.readTimeout,
 		WriteTimeout:   writeTimeout,
 		IdleTimeout:    idleTimeout,
+		ConnContext:    withConnection,
 		MaxHeaderBytes: maxHeader,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams:          mostStreams,

@@ -207,12 +207,7 @@ func TestMovesInTurns(t *testing.T) {
 func TestRefusedWithoutRows(t *testing.T) {
 	c := newCity(t, 40)
 	c.look(t)
-	key, values := cityKey(0, 0, 0, 2), make([]uint64, c.raw.cpus)
-	values[0] = 5
-	if err := c.maps.byName["rows"].Put(key, values); err != nil {
-		t.Fatal(err)
-	}
-	c.made += 5
+	c.refuse(t, 5)
 	before := c.generation(t)
 	for range 3 {
 		c.look(t)
@@ -220,6 +215,36 @@ func TestRefusedWithoutRows(t *testing.T) {
 	if now := c.generation(t); now != before+1 {
 		t.Errorf("generation %d after %d", now, before)
 	}
+}
+
+// TestSharesLast: who has used up a share gets no other at the next reading, but a
+// minute later.
+func TestSharesLast(t *testing.T) {
+	c := newCity(t, 40)
+	c.count(t, 1, 0, 1, 3)
+	c.look(t)
+	before := c.generation(t)
+	c.refuse(t, 5)
+	c.look(t)
+	if now := c.generation(t); now != before {
+		t.Errorf("generation %d after %d, at the next reading", now, before)
+	}
+	c.clock += sharesLast
+	c.look(t)
+	if now := c.generation(t); now != before+1 {
+		t.Errorf("generation %d after %d, a minute later", now, before)
+	}
+}
+
+// refuse counts events that were beyond a share.
+func (c *city) refuse(t *testing.T, events uint64) {
+	t.Helper()
+	key, values := cityKey(0, 0, 0, 2), make([]uint64, c.raw.cpus)
+	values[0] = events
+	if err := c.maps.byName["rows"].Put(key, values); err != nil {
+		t.Fatal(err)
+	}
+	c.made += events
 }
 
 // TestIdleNamesGo: a name that nobody uses is given up after an hour, and not

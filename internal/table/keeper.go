@@ -36,11 +36,12 @@ const generationSection = ".data.generation"
 // atOnce is how many rows move in one reading: it has a deadline.
 const atOnce = 4096
 
-// How long a generation lasts at most, and how long a name stays that nobody
-// uses, in nanoseconds.
+// How long a generation lasts, and how long a name stays that nobody uses, in
+// nanoseconds.
 const (
-	lasts = 600e9
-	stays = 3600e9
+	lasts      = 600e9 // at most
+	sharesLast = 60e9  // at least, if all that found no room was beyond somebody's share
+	stays      = 3600e9
 )
 
 func newKeeper(spec collector.Table, l *layout, rows *raw, maps func(string) *ebpf.Map, done *Barrier) (*keeper, error) {
@@ -125,12 +126,14 @@ func (k *keeper) begin(c contents, now uint64) (uint32, error) {
 		return 0, fmt.Errorf("reading the generation: %w", err)
 	}
 	number := binary.NativeEndian.Uint32(value)
-	present, found := &k.ledger.journal.generation, k.ledger.journal.crowding.lost
+	present := &k.ledger.journal.generation
+	refused, shares := k.layout.refused(c.overflow)
+	refused -= shares
 	if present.number == 0 {
 		*present = generation{number: uint64(number), began: now}
 	}
 	if present.number != uint64(number) { // another table's doing
-		*present = generation{number: uint64(number), began: now, refused: found}
+		*present = generation{number: uint64(number), began: now, refused: refused, shares: shares}
 	}
 	rows := present.left
 	for _, r := range c.names {
@@ -138,7 +141,9 @@ func (k *keeper) begin(c contents, now uint64) (uint32, error) {
 			rows++
 		}
 	}
-	crowded := 4*rows >= 3*uint64(k.limit) || present.refused != found
+	crowded := 4*rows >= 3*uint64(k.limit) || present.refused != refused
+	// Whoever has used up a share would have another one at every reading.
+	crowded = crowded || present.shares != shares && (rows == 0 || now >= present.began+sharesLast)
 	if !crowded && (rows == 0 || now < present.began+lasts) {
 		return number, nil
 	}
@@ -146,7 +151,7 @@ func (k *keeper) begin(c contents, now uint64) (uint32, error) {
 	if err := k.present.Update(uint32(0), number, ebpf.UpdateAny); err != nil {
 		return 0, fmt.Errorf("beginning a generation: %w", err)
 	}
-	*present = generation{number: uint64(number), began: now, refused: found}
+	*present = generation{number: uint64(number), began: now, refused: refused, shares: shares}
 	return number, nil
 }
 

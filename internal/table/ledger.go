@@ -69,7 +69,8 @@ type journal struct {
 type generation struct {
 	number  uint64
 	began   uint64 // when, in nanoseconds since boot
-	refused uint64 // what had found no room until then
+	refused uint64 // what had found no room until then, but for the next
+	shares  uint64 // what had found no room in a share until then
 	left    uint64 // rows that were added in it and are not there any more
 }
 
@@ -95,7 +96,7 @@ func entryOf(value []uint64) entry {
 }
 
 // journalWords are those before the keys: the members of journal, and the source.
-const journalWords = 7
+const journalWords = 8
 
 // journalSize returns the size of the journal's value, for keys of so many bytes
 // and values of the archive of so many words. Both keys have room for that of the
@@ -106,7 +107,7 @@ func padded(n int) int { return (n + 7) / 8 * 8 }
 
 func (j *journal) value(size int) []byte {
 	value, g := make([]byte, 0, size), j.generation
-	for _, w := range []uint64{uint64(j.intent.from), g.number, g.began, g.refused, g.left, j.crowding.lost, j.crowding.last} {
+	for _, w := range []uint64{uint64(j.intent.from), g.number, g.began, g.refused, g.shares, g.left, j.crowding.lost, j.crowding.last} {
 		value = binary.NativeEndian.AppendUint64(value, w)
 	}
 	if j.intent.from == nowhere {
@@ -127,8 +128,8 @@ func (j *journal) parse(value []byte, key int) {
 		words[i] = binary.NativeEndian.Uint64(value[8*i:])
 	}
 	j.intent.from = source(words[0])
-	j.generation = generation{words[1], words[2], words[3], words[4]}
-	j.crowding = crowding{words[5], words[6]}
+	j.generation = generation{words[1], words[2], words[3], words[4], words[5]}
+	j.crowding = crowding{words[6], words[7]}
 	if j.intent.from == nowhere {
 		return
 	}

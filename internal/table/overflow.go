@@ -5,6 +5,7 @@ package table
 import (
 	"cmp"
 	"fmt"
+	"slices"
 
 	"github.com/cilium/ebpf"
 
@@ -57,18 +58,23 @@ func (l *layout) lost(rows []rawRow, reason string) map[string]uint64 {
 	return lost
 }
 
-// refused sums up what overflow rows have counted for lack of room. No memory, or
-// a map that is busy, is no lack of room.
-func (l *layout) refused(rows []rawRow) (sum uint64) {
+// refused sums up what overflow rows have counted for lack of room: in all, and of
+// that in the share of whoever came. No memory, or a map that is busy, is no lack
+// of room.
+func (l *layout) refused(rows []rawRow) (all, shares uint64) {
 	for _, r := range rows {
-		switch l.overflow[string(r.key)] {
-		case "", "map_full", "share_full":
-			for _, n := range r.words {
-				sum += n
+		reason := l.overflow[string(r.key)]
+		if !slices.Contains([]string{"", "map_full", "share_full"}, reason) {
+			continue
+		}
+		for _, n := range r.words {
+			all += n
+			if reason == "share_full" {
+				shares += n
 			}
 		}
 	}
-	return sum
+	return all, shares
 }
 
 // crowding is what is known of events that found no room.

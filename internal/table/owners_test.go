@@ -18,6 +18,8 @@ import (
 // tenants are owners of a test: the first byte of a field says which.
 type tenants struct {
 	gone map[byte]bool
+	// missing are called gone before they are.
+	missing map[byte]bool
 	// leaving is what they still do after the rows were read.
 	leaving func()
 }
@@ -31,7 +33,12 @@ func (o *tenants) Look(raw map[string]bool) map[string]bool {
 	return gone
 }
 
-func (o *tenants) Label(name, raw string) string { return fmt.Sprintf("%s %d", name, raw[0]) }
+func (o *tenants) Label(name, raw string) string {
+	if o.missing[raw[0]] {
+		return label.Gone
+	}
+	return fmt.Sprintf("%s %d", name, raw[0])
+}
 
 // tenancy is a table whose key is {u32 name; enum side; u32 owner}.
 type tenancy struct{ *Table }
@@ -194,6 +201,47 @@ func TestOwnersGo(t *testing.T) {
 	// The one that lives, and the two reserved.
 	if err != nil || len(rows) != 1+2 {
 		t.Errorf("%d rows: %v", len(rows), err)
+	}
+}
+
+// TestOwnersCountLate says that nothing is lost or served twice of what is counted
+// for an owner that is missing, before its rows move and after, and that the move
+// itself is not seen.
+func TestOwnersCountLate(t *testing.T) {
+	owners := &tenants{gone: make(map[byte]bool), missing: make(map[byte]bool), leaving: func() {}}
+	h := newTenancy(t, 64, owners)
+	count := func(n uint64, how ebpf.MapUpdateFlags) {
+		t.Helper()
+		if err := h.set(7, 0, 1, n, how); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect := func(n uint64, rows int) {
+		t.Helper()
+		expectServed(t, h.read(t), map[string]uint64{"[7 left gone]": n, "[7 right gone]": 2000})
+		if got, err := h.raw.rows(); err != nil || len(got) != rows+2 { // two are reserved
+			t.Errorf("%d rows, want %d: %v", len(got), rows+2, err)
+		}
+	}
+	if err := h.add(7, 1, 2, 2000); err != nil {
+		t.Fatal(err)
+	}
+	owners.gone[2] = true
+	count(10, ebpf.UpdateNoExist)
+	expectServed(t, h.read(t), map[string]uint64{"[7 left owner 1]": 10, "[7 right gone]": 2000})
+	owners.missing[1] = true
+	expect(10, 1)
+	owners.leaving = func() { count(15, ebpf.UpdateExist) }
+	expect(10, 1) // what is counted after the rows were read is for the next reading
+	owners.leaving = func() {}
+	expect(15, 1)
+	for _, total := range []uint64{15, 18, 21} {
+		owners.gone[1] = true
+		expect(total, 0)
+		owners.gone[1] = false       // it is missing anew
+		count(3, ebpf.UpdateNoExist) // before the next reading
+		expect(total+3, 1)
+		expect(total+3, 1)
 	}
 }
 

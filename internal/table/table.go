@@ -134,7 +134,8 @@ func (t *Table) Read() (Reading, error) {
 		crowding = &t.keeper.ledger.journal.crowding
 	}
 	var out Reading
-	out.Full, out.Changed = crowding.read(t.layout.refused(c.overflow), sinceBoot())
+	refused, _ := t.layout.refused(c.overflow)
+	out.Full, out.Changed = crowding.read(refused, sinceBoot())
 	if t.keeper != nil {
 		c, err = t.keeper.settle(c)
 	}

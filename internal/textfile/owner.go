@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,10 @@ import (
 const mark = "# Written by kernscope, which replaces and removes this file.\n"
 
 // earlierMark begins a line of every file that versions of kernscope wrote before they wrote [mark].
+// All lines of these files but comments begin with one of earlierPrefixes.
 const earlierMark = "kernscope_collector_success{"
+
+func earlierPrefixes() []string { return []string{"#", "ebpf_", "kernscope_"} }
 
 // searched is how much of a file without [mark] is searched for [earlierMark].
 const searched = 8 << 20
@@ -57,10 +61,16 @@ func (d *Directory) Check(name string) error {
 // marked reports whether a text is kernscope's.
 func marked(text io.Reader) bool {
 	lines := bufio.NewScanner(io.LimitReader(text, searched))
+	earlier := false
 	for first := true; lines.Scan(); first = false {
-		if first && lines.Text()+"\n" == mark || strings.HasPrefix(lines.Text(), earlierMark) {
+		line := lines.Text()
+		if first && line+"\n" == mark {
 			return true
 		}
+		if !slices.ContainsFunc(earlierPrefixes(), func(prefix string) bool { return strings.HasPrefix(line, prefix) }) {
+			return false
+		}
+		earlier = earlier || strings.HasPrefix(line, earlierMark)
 	}
-	return false
+	return earlier && lines.Err() == nil
 }
