@@ -18,10 +18,18 @@ type Option struct {
 	// Default is the value that the option has unless it is set. Its type is the
 	// option's: bool, int, time.Duration, string or []string. Nil is false.
 	Default Value
+	// Range bounds an int.
+	Range Range
 	// Live means that the option changes only variables that are not constant,
 	// so that it can be set without attaching anew.
 	Live bool
 }
+
+// Range is what an int may be, both ends included; the zero Range is any number.
+type Range struct{ Least, Most int }
+
+// String returns the range as a user reads it.
+func (r Range) String() string { return fmt.Sprintf("%d to %d", r.Least, r.Most) }
 
 // Value is what an option is set to, of the type of its default.
 type Value any
@@ -51,13 +59,16 @@ func (o Option) Parse(text string) (Value, error) {
 	if err != nil {
 		return nil, fmt.Errorf("option %s: %q is not %s", o.Name, text, want)
 	}
-	return value, nil
+	return value, o.Check(value)
 }
 
-// Check fails unless the value is of the option's type.
+// Check fails unless the value is of the option's type, and in its range.
 func (o Option) Check(v Value) error {
 	if want := o.Zero(); reflect.TypeOf(v) != reflect.TypeOf(want) {
 		return fmt.Errorf("option %s takes a %T, not %v", o.Name, want, v)
+	}
+	if n, ok := v.(int); ok && o.Range != (Range{}) && (n < o.Range.Least || n > o.Range.Most) {
+		return fmt.Errorf("option %s: %d is not in its range, %v", o.Name, n, o.Range)
 	}
 	return nil
 }

@@ -44,6 +44,12 @@ func TestOptionParse(t *testing.T) {
 			t.Errorf("%#v is not of the type that it was parsed to: %v", got, err)
 		}
 	}
+	bounded := Option{Name: "it", Default: 9, Range: Range{8, 10}}
+	for text, fits := range map[string]bool{"7": false, "8": true, "10": true, "11": false, "0": false, "-9": false} {
+		if _, err := bounded.Parse(text); (err == nil) != fits || !fits && !strings.Contains(err.Error(), "it: "+text+" is not in its range, 8 to 10") {
+			t.Errorf("%s of 8 to 10: error %v", text, err)
+		}
+	}
 	if err := (Option{Name: "it", Default: 5}).Check("5"); err == nil {
 		t.Error("a text was taken for a number")
 	}

@@ -96,7 +96,7 @@ func TestReadiness(t *testing.T) {
 		{"any", [3]engine.Status{"denied", "waiting", "failed"}, ""},
 		{"any", [3]engine.Status{"stopped", "stopped", "stopped"}, "no collector runs"},
 		{"all", [3]engine.Status{"running", "waiting", "running"}, ""},
-		{"all", [3]engine.Status{"running", "denied", "failed"}, "b is denied, c is failed"},
+		{"all", [3]engine.Status{"running", "denied", "failed"}, "b is denied, c failed"},
 		{"b", [3]engine.Status{"denied", "running", "failed"}, ""},
 		{"a,b", [3]engine.Status{"denied", "running", "failed"}, "a is denied"},
 		{"c", [3]engine.Status{"running", "running", "stopped"}, "c is stopped"},

@@ -22,13 +22,15 @@ type optionFlag struct {
 // addOption adds the flag of an option.
 func addOption(app *kingpin.Application, name string, o collector.Option) *optionFlag {
 	f := &optionFlag{option: o, value: o.Zero()}
-	flag := app.Flag(name, o.Help)
+	help := o.Help
+	if o.Range != (collector.Range{}) {
+		help += fmt.Sprintf(" (%v)", o.Range)
+	}
+	flag := app.Flag(name, help)
 	switch o.Zero().(type) {
 	case bool:
-	case time.Duration:
-		flag.PlaceHolder("DURATION")
-	case int:
-		flag.PlaceHolder("N")
+	case time.Duration, int:
+		flag.PlaceHolder(f.String())
 	case []string:
 		flag.PlaceHolder("NAME,...")
 	default:

@@ -3,8 +3,12 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"io"
+	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +16,7 @@ import (
 	"github.com/alecthomas/kingpin/v2"
 
 	"github.com/kernscope/kernscope/collector"
+	"github.com/kernscope/kernscope/collector/builtin"
 )
 
 // typed is a collector with an option of each type.
@@ -49,6 +54,42 @@ func TestOptionFlags(t *testing.T) {
 		for i, o := range typed().Options {
 			if got := flags.options["typed."+o.Name].value; !reflect.DeepEqual(got, want[i]) {
 				t.Errorf("%q: %s is %#v, want %#v", args, o.Name, got, want[i])
+			}
+		}
+	}
+}
+
+// TestRows checks that the range of each option that bounds tables leaves every table enough rows
+// to tell something, and no more series than Prometheus wants of one target; and that the help and
+// the collector's README state the default and the range.
+func TestRows(t *testing.T) {
+	const fewest, most = 8, 1 << 16
+	_, help, _ := command(t, "--help")
+	help = strings.Join(strings.Fields(help), " ")
+	for _, s := range builtin.Collectors() {
+		for _, table := range s.Tables {
+			if table.Bound == nil {
+				continue
+			}
+			at := slices.IndexFunc(s.Options, func(o collector.Option) bool { return o.Name == table.Bound.Option })
+			o := s.Options[at]
+			percent := cmp.Or(int(table.Bound.Percent), 100)
+			if o.Range.Least*percent/100 < fewest || o.Range.Most*percent/100 > most {
+				t.Errorf("%s of %s: the range %v is not of %d to %d rows", table.Map, s.Name, o.Range, fewest, most)
+			}
+			if err := o.Check(o.Default); err != nil {
+				t.Errorf("%s: default: %v", s.Name, err)
+			}
+			readme, err := os.ReadFile("../../collector/" + strings.ReplaceAll(s.Name, "-", "") + "/README.md")
+			if err != nil {
+				t.Fatal(err)
+			}
+			flag := fmt.Sprintf("--collector.%s.%s=%v", s.Name, o.Name, o.Default)
+			if text := string(readme); !strings.Contains(text, flag) || !strings.Contains(text, o.Range.String()) {
+				t.Errorf("the README of %s lacks %s, or %v", s.Name, flag, o.Range)
+			}
+			if !strings.Contains(help, flag+" "+o.Help[:10]) || !strings.Contains(help, fmt.Sprintf("(%v)", o.Range)) {
+				t.Errorf("--help lacks %s, or %v", flag, o.Range)
 			}
 		}
 	}

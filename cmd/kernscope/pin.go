@@ -52,11 +52,13 @@ func unpin(pins *attach.Pins, collectors []string) error {
 	if pins == nil || len(collectors) == 0 { // no name would be all
 		return nil
 	}
-	return pins.Remove(collectors...)
+	_, err := pins.Remove(collectors...)
+	return err
 }
 
-// remove removes what was pinned by the collectors, by all if none is named.
-func (f *pinFlags) remove(collectors []string) error {
+// remove removes what was pinned by the collectors, by all if none is named, and logs
+// whose it was.
+func (f *pinFlags) remove(collectors []string, logger *slog.Logger) error {
 	pins, err := attach.OpenPins(*f.directory)
 	if errors.Is(err, attach.ErrNoPins) || errors.Is(err, fs.ErrNotExist) {
 		return nil // where there is no file system, nothing is pinned
@@ -64,5 +66,13 @@ func (f *pinFlags) remove(collectors []string) error {
 	if err != nil {
 		return err
 	}
-	return pins.Remove(collectors...)
+	removed, err := pins.Remove(collectors...)
+	for _, r := range removed {
+		if r.InUse {
+			logger.Warn("Removed what another process has pinned and uses: its next start counts from zero", "collector", r.Collector)
+		} else {
+			logger.Info("Removed what was pinned, and detached it", "collector", r.Collector)
+		}
+	}
+	return err
 }

@@ -39,6 +39,9 @@ func TestServePinned(t *testing.T) {
 	if metrics := second.get(url); !strings.Contains(metrics, series(112)) || !strings.Contains(metrics, `kernscope_collector_adopted{collector="fileops"} 1`) {
 		t.Errorf("no line %s, or not adopted:\n%s", series(112), second.log())
 	}
+	if log := second.log(); !strings.Contains(log, `msg="Adopted what an earlier process pinned" collector=fileops hooks="`) {
+		t.Errorf("nothing says that it adopted:\n%s", log)
+	}
 	_ = second.cmd.Process.Kill()
 	second.wait()
 	read(t, 1009)
@@ -47,7 +50,9 @@ func TestServePinned(t *testing.T) {
 		t.Errorf("no line %s:\n%s", series(1121), third.log())
 	}
 	links, programs := p.pinned(t)
-	p.run(t, "--unpin")
+	if log := p.run(t, "--unpin"); !strings.Contains(log, `msg="Removed what another process has pinned and uses`) || !strings.Contains(log, "collector=fileops") {
+		t.Errorf("nothing says that it took another's pins: %q", log)
+	}
 	third.stop()
 	if n := remaining(links, programs); n > 0 || len(links) == 0 {
 		t.Errorf("%d of %d links and programs stay in the kernel", n, len(links)+len(programs))

@@ -53,7 +53,7 @@ func (r readiness) check(states []engine.State) error {
 			return nil
 		}
 		if slices.Contains(r.names, s.Collector) && !runs {
-			lacking = append(lacking, fmt.Sprintf("%s is %s", s.Collector, s.Status))
+			lacking = append(lacking, fares(s))
 		}
 	}
 	switch {
@@ -63,4 +63,12 @@ func (r readiness) check(states []engine.State) error {
 		return errors.New(strings.Join(lacking, ", "))
 	}
 	return nil
+}
+
+// fares returns how a collector fares, as a clause.
+func fares(s engine.State) string {
+	if s.Status == engine.Failed {
+		return s.Collector + " failed"
+	}
+	return fmt.Sprintf("%s is %s", s.Collector, s.Status)
 }

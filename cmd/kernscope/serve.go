@@ -202,7 +202,7 @@ func (f *serveFlags) settle(pins *attach.Pins, holder *privilege.Holder, plan pr
 
 // explain returns an error that says why a collector does not run.
 func explain(s engine.State) error {
-	err := fmt.Errorf("%s is %s: %s", s.Collector, s.Status, s.Reason)
+	err := fmt.Errorf("%s: %s", fares(s), s.Reason)
 	if s.Remedy != "" {
 		err = fmt.Errorf("%w; remedy: %s", err, s.Remedy)
 	}

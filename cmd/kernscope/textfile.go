@@ -150,7 +150,7 @@ func removeFiles(dir *textfile.Directory, collectors []string, logger *slog.Logg
 
 // end ends the counting between runs. The files go as well: nothing renews them.
 func (f *textfileFlags) end(logger *slog.Logger) error {
-	if err := f.pin.remove(*f.named); err != nil {
+	if err := f.pin.remove(*f.named, logger); err != nil {
 		return err
 	}
 	dir, err := textfile.Open(*f.directory)

@@ -83,7 +83,7 @@ func TestTextfileBadInput(t *testing.T) {
 		words []string
 		args  []string
 	}{
-		{exitFailure, []string{elsewhere + "/missing", "no such file"}, with("--directory", elsewhere+"/missing")},
+		{exitFailure, []string{elsewhere + "/missing", "does not exist: create it", "--directory"}, with("--directory", elsewhere+"/missing")},
 		{exitFailure, []string{elsewhere, "another kernscope"}, with("--directory", elsewhere)},
 		{exitFailure, []string{"--pin", elsewhere, "mount -t bpf"}, with("--pin-directory", elsewhere+"/x", "--pin")},
 		{exitUsage, []string{"--window", "-1s"}, with("--window", "-1s")},

@@ -231,7 +231,9 @@ func TestTextfileCountsBetweenRuns(t *testing.T) {
 	if len(links) == 0 || len(programs) == 0 {
 		t.Fatal("nothing is pinned: the test shows nothing")
 	}
-	p.run(t, "--unpin")
+	if log := p.run(t, "--unpin"); !strings.Contains(log, `msg="Removed what was pinned, and detached it" collector=fileops`) {
+		t.Errorf("nothing says what was detached: %q", log)
+	}
 	if n := remaining(links, programs); n > 0 {
 		t.Errorf("%d links and programs stay in the kernel", n)
 	}

@@ -62,7 +62,7 @@ func Spec() collector.Spec {
 		},
 		Options: []collector.Option{
 			{Name: "cgroups", Help: "Count by cgroup, too: the service, pod or container that a process belongs to."},
-			{Name: "rows", Default: 480, Help: "Serve at most so many pairs of name and operation; with cgroups, eight times as many."},
+			{Name: "rows", Default: 480, Range: collector.Range{Least: 8, Most: 8192}, Help: "At most this many pairs of name and operation have a row of their own; with cgroups, eight times as many. The rest count as other or gone."},
 		},
 		Tables: []collector.Table{
 			{Map: "fileops_calls", Labels: labels, Overflow: overflow, Bound: &collector.Bound{Option: "rows"}},

@@ -63,7 +63,7 @@ func Spec() collector.Spec {
 		Variables: []collector.Variable{{Name: "cfg_rows", Option: "rows"}},
 		Options: []collector.Option{
 			{Name: "processes", Help: "Also count faults by process name (adds a program to every fault)."},
-			{Name: "rows", Default: 480, Help: "Serve at most so many pairs of process name and kind of fault."},
+			{Name: "rows", Default: 480, Range: collector.Range{Least: 8, Most: 65536}, Help: "At most this many pairs of process name and kind of fault have a row of their own. The rest count as other or gone."},
 		},
 		Tables: []collector.Table{{
 			Map: "memory_processes", Overflow: &collector.Overflow{Each: "fault", Loss: "map_full"},

@@ -38,7 +38,7 @@ func Spec() collector.Spec {
 		Options: []collector.Option{
 			{Name: "errors", Help: "Also count errors by system call and errno (adds a program to every exit)."},
 			{Name: "latency", Help: "Also serve latency by system call (adds a program to every entry and exit)."},
-			{Name: "rows", Default: 960, Help: "Serve at most so many pairs of system call and errno."},
+			{Name: "rows", Default: 960, Range: collector.Range{Least: 8, Most: 65536}, Help: "With errors, at most this many pairs of system call and errno have a row of their own. The rest count as other or gone."},
 		},
 		Variables: []collector.Variable{{Name: "cfg_rows", Option: "rows"}},
 		Tables: []collector.Table{

@@ -22,7 +22,7 @@ func Spec() collector.Spec {
 		},
 		Variables: []collector.Variable{{Name: "cfg_rows", Option: "rows"}},
 		Options: []collector.Option{
-			{Name: "rows", Default: 1024, Help: "Serve at most so many addresses of peers that have answered, half as many that have not, and half as many networks of each."},
+			{Name: "rows", Default: 1024, Range: collector.Range{Least: 32, Most: 65536}, Help: "At most this many addresses of peers that have answered have a row of their own, half as many that have not, and half as many networks of each: up to three times this many series. The rest count as other or gone."},
 		},
 		Tables: []collector.Table{
 			{Map: "tcpretransmit_kinds", Labels: []collector.Label{{Name: "kind"}}},

@@ -98,13 +98,13 @@ func (p *Pins) of(collector, identity string) string {
 
 // Remove removes what collectors have pinned, all if none is named, also what
 // other versions of kernscope left. Programs that no process uses are detached
-// with it. Nothing there is no error.
-func (p *Pins) Remove(collectors ...string) error {
+// with it. Nothing there is no error. Remove returns what it removed.
+func (p *Pins) Remove(collectors ...string) (removed []Removed, err error) {
 	all := len(collectors) == 0
 	if all {
 		entries, err := os.ReadDir(p.dir)
 		if err != nil {
-			return fmt.Errorf("listing pins: %w", err)
+			return nil, fmt.Errorf("listing pins: %w", err)
 		}
 		for _, e := range entries {
 			if e.IsDir() {
@@ -113,17 +113,37 @@ func (p *Pins) Remove(collectors ...string) error {
 		}
 	}
 	for _, name := range collectors {
-		if _, err := p.remove(name); err != nil {
-			return err
+		found, err := p.remove(name)
+		if err != nil {
+			return removed, err
+		}
+		if found {
+			removed = append(removed, Removed{name, p.inUse(name)})
 		}
 		if err := removeEmpty(filepath.Join(p.dir, name)); err != nil {
-			return err
+			return removed, err
 		}
 	}
 	if all {
-		return removeEmpty(p.dir)
+		return removed, removeEmpty(p.dir)
 	}
-	return nil
+	return removed, nil
+}
+
+// Removed is a collector whose pins were removed. InUse means that a process counts on with what was
+// pinned, which ends with it.
+type Removed struct {
+	Collector string
+	InUse     bool
+}
+
+// inUse reports whether another process has taken what a collector has pinned.
+func (p *Pins) inUse(collector string) bool {
+	taken, err := p.take(collector)
+	if err == nil {
+		taken.Close()
+	}
+	return errors.Is(err, errTaken)
 }
 
 // removeEmpty removes a directory that is there, unless something else uses it:
@@ -173,6 +193,9 @@ func isIdentity(e fs.DirEntry) bool {
 	return e.IsDir() && err == nil && len(raw) == identityBytes
 }
 
+// errTaken is why a collector's pins cannot be taken.
+var errTaken = errors.New("another process uses")
+
 // take keeps other processes from adopting or replacing what the collector has
 // pinned, until what it returns is closed: counts are moved between rows, and
 // CPUs followed, by one process.
@@ -187,7 +210,7 @@ func (p *Pins) take(collector string) (io.Closer, error) {
 	}
 	err = unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		err = fmt.Errorf("another process uses %s", name)
+		err = fmt.Errorf("%w %s", errTaken, name)
 	}
 	if err != nil {
 		dir.Close()

@@ -30,7 +30,7 @@ func TestOpenPins(t *testing.T) {
 	if err := os.MkdirAll(foreign, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := pins.Remove(); err != nil {
+	if _, err := pins.Remove(); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(foreign); err != nil {

@@ -109,7 +109,8 @@ func (s *Share) Unpin(set *Set) error {
 		return nil
 	}
 	set.pins.pinned = false
-	return s.in.Remove(s.collector)
+	_, err := s.in.Remove(s.collector)
+	return err
 }
 
 // stale says why what is pinned was not adopted; "" if its counts were.

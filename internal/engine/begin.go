@@ -125,8 +125,8 @@ func fit(spec collector.Spec, obj *ebpf.CollectionSpec, value func(option string
 		rows := 0
 		if t.Bound != nil {
 			var ok bool
-			if rows, ok = value(t.Bound.Option).(int); !ok || rows < minRows || rows > maxRows {
-				return fmt.Errorf("option %s: a table has %d to %d rows", t.Bound.Option, minRows, maxRows)
+			if rows, ok = value(t.Bound.Option).(int); !ok || rows <= 0 {
+				return fmt.Errorf("option %s: %v is no number of rows", t.Bound.Option, value(t.Bound.Option))
 			}
 			rows = rows * cmp.Or(int(t.Bound.Percent), 100) / 100
 		}
@@ -134,7 +134,3 @@ func fit(spec collector.Spec, obj *ebpf.CollectionSpec, value func(option string
 	}
 	return nil
 }
-
-// What an option may make of a table: fewer rows than these tell nothing, and more
-// are more series than Prometheus wants of one target.
-const minRows, maxRows = 8, 1 << 16

@@ -99,7 +99,7 @@ func TestPinnedModuleIsLoadedAnew(t *testing.T) {
 	})
 	third.areGone(t)
 	last := below(t, dir)
-	if err := cfg.Pins.Remove(); err != nil {
+	if _, err := cfg.Pins.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	last.areGone(t)

@@ -243,7 +243,7 @@ func TestAllCollectorsCanBeAdopted(t *testing.T) {
 	}
 	e.Close()
 	found := below(t, dir)
-	if err := pinned(t, dir).Pins.Remove(); err != nil {
+	if _, err := pinned(t, dir).Pins.Remove(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {

@@ -97,7 +97,7 @@ func TestOtherPinsAreReplaced(t *testing.T) {
 				}
 			})
 			last := below(t, dir)
-			if err := cfg.Pins.Remove("schedlat"); err != nil {
+			if _, err := cfg.Pins.Remove("schedlat"); err != nil {
 				t.Fatal(err)
 			}
 			last.areGone(t)

@@ -3,6 +3,7 @@
 package engine
 
 import (
+	"context"
 	"log/slog"
 	"strings"
 	"sync"
@@ -61,6 +62,8 @@ func (s *State) passes() bool { return s.problem != nil && s.problem.Passes }
 // logged.
 type status struct {
 	logger *slog.Logger
+	// adopts is the level at which adopting is logged.
+	adopts slog.Level
 	mu     sync.Mutex
 	state  State
 }
@@ -80,15 +83,15 @@ func (s *status) settle(state State) {
 	s.state = state
 	switch state.Status {
 	case Running:
-		if !state.attached {
-			s.logger.Debug("Adopted what an earlier process pinned")
-			return
-		}
 		hooks := make([]string, len(state.Hooks))
 		for i, h := range state.Hooks {
 			hooks[i] = h.Name + " at " + h.Attach
 		}
-		s.logger.Info("Attached", "hooks", strings.Join(hooks, ", "))
+		level, event := slog.LevelInfo, "Attached"
+		if !state.attached {
+			level, event = s.adopts, "Adopted what an earlier process pinned"
+		}
+		s.logger.Log(context.Background(), level, event, "hooks", strings.Join(hooks, ", "))
 	case Waiting:
 		s.logger.Info("Waiting", "reason", state.Reason)
 	case Stopped:

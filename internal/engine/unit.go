@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -37,6 +38,9 @@ func newUnit(spec collector.Spec, env *environment) *unit {
 		values: make(map[string]collector.Value),
 	}
 	u.status = status{logger: env.Logger.With("collector", spec.Name), state: State{Collector: spec.Name}}
+	if env.Window > 0 { // runs are short, and each adopts what the last one did
+		u.status.adopts = slog.LevelDebug
+	}
 	for _, o := range spec.Options {
 		u.values[o.Name] = o.Zero()
 		if v, ok := env.Options[spec.Name+"."+o.Name]; ok {

@@ -5,6 +5,7 @@ package server
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"net/url"
 	"slices"
@@ -167,6 +168,8 @@ func explain(err error, address, remedy string) error {
 		return fmt.Errorf("listening on %s: the port is taken, perhaps by another kernscope; stop the process that uses it (ss -ltnp shows it), or %s", address, remedy)
 	case errors.Is(err, syscall.EACCES):
 		return fmt.Errorf("listening on %s: not permitted: a port below 1024 needs CAP_NET_BIND_SERVICE, a unix socket a folder that may be written to; or %s", address, remedy)
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("listening on %s: the folder of the socket does not exist: create it, or %s", address, remedy)
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
 		return fmt.Errorf("listening on %s: this machine has no such address; %s", address, remedy)
 	}

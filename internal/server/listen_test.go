@@ -170,7 +170,7 @@ func TestAddressesThatCannotBeOpened(t *testing.T) {
 		"no mode":          {[]string{onLoopback(ports[0]), "unix:///x.sock?mode=rw"}, 0, []string{`mode "rw"`, "660"}},
 		"odd mode":         {[]string{onLoopback(ports[0]), "unix:///x.sock?mode=4777"}, 0, []string{`mode "4777"`}},
 		"no such question": {[]string{onLoopback(ports[0]), "unix:///x.sock?owner=me"}, 0, []string{`no "owner"`}},
-		"no such folder":   {[]string{onLoopback(ports[0]), "unix:///nowhere/x.sock"}, 0, []string{"no such file"}},
+		"no such folder":   {[]string{onLoopback(ports[0]), "unix:///nowhere/x.sock"}, 0, []string{"the folder of the socket does not exist: create it"}},
 		"no socket":        {[]string{onLoopback(ports[0]), "unix:///etc/passwd"}, 0, []string{"a file that is no socket is there"}},
 		"no number":        {[]string{onLoopback(ports[0]), "vsock://:x"}, 0, []string{"listening on vsock://:x: "}},
 		"nothing to do":    {nil, 0, []string{"no address to listen on: give one with --web.listen-address"}},

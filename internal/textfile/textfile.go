@@ -29,6 +29,9 @@ type Directory struct {
 // if the directory does not exist, cannot be written to, or another kernscope has locked it.
 func Open(path string) (*Directory, error) {
 	locked, err := lock(filepath.Join(path, lockName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the textfile directory %s does not exist: create it, or name node_exporter's --collector.textfile.directory with --directory (Debian: /var/lib/prometheus/node-exporter): %w", path, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("locking the textfile directory %s: %w", path, err)
 	}

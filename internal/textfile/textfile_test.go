@@ -146,7 +146,7 @@ func TestOpenRefuses(t *testing.T) {
 	taken := t.TempDir()
 	first := open(t, taken)
 	for _, tt := range []struct{ path, says string }{
-		{filepath.Join(t.TempDir(), "missing"), "no such file"},
+		{filepath.Join(t.TempDir(), "missing"), "does not exist: create it, or name node_exporter's"},
 		{file, "not a directory"},
 		{readOnly, "read-only"},
 		{taken, "another kernscope"},
