@@ -11,7 +11,7 @@ func panels() []collector.Panel {
 		Description: "How many disk I/Os took how long, from the request's creation to its completion, queues included. " +
 			"A column is of some sixtieth of the time shown, but at least of four scrapes.",
 		Queries: []collector.Query{{
-			Expr:   `{{buckets "ebpf_disk_io_latency" "$__rate_interval"}}`,
+			Expr:   `{{buckets "ebpf_disk_io_latency{device!=\"gone\"}" "$__rate_interval"}}`,
 			Legend: "{{le}}",
 		}},
 	}}

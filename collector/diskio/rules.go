@@ -10,11 +10,12 @@ import (
 
 const group = "ebpf_disk"
 
-// records are for dashboards of the user's own.
+// records are for dashboards of the user's own. They leave out what disks that are
+// gone did, for the reason that [alert] does.
 func records() []collector.Record {
 	return []collector.Record{{
 		Group: group, Name: "instance_device_operation:ebpf_disk_io_latency_seconds:p99_5m",
-		Expr: `{{quantile 0.99 "ebpf_disk_io_latency" "5m" "instance" "device" "operation"}}`,
+		Expr: `{{quantile 0.99 "ebpf_disk_io_latency{device!=\"gone\"}" "5m" "instance" "device" "operation"}}`,
 	}}
 }
 
@@ -45,7 +46,8 @@ func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
 		Summary:     "Disk {{ $labels.device }} of {{ $labels.instance }} is slow: {{ $labels.operation }}",
 		Description: "One of a hundred I/Os ({{ $labels.operation }}) on {{ $labels.device }} of {{ $labels.instance }} took longer than {{ $value | humanizeDuration }} in the last 5 minutes.",
 		Runbook: "See whether the disk fails (dmesg, smartctl -a) or is busy (iostat -x), and who keeps it busy (pidstat -d); " +
-			"of an array, look at the members, which have latencies of their own.",
+			"of an array, look at the members, which have latencies of their own. " +
+			"ebpf_disk_info{device=\"{{ $labels.device }}\"} has the volume's name.",
 		Fires:  []collector.Series{takes(limit*2, "read"), takes(limit/2, "write")},
 		Quiet:  []collector.Series{takes(limit/2, "read"), takes(limit/2, "flush"), takes(limit*8, "discard"), takes(limit*8, "other"), of("gone", limit*8, "read")},
 		Labels: map[string]string{"instance": "db1", "device": "sda", "operation": "read"},

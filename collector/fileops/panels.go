@@ -5,10 +5,10 @@ package fileops
 import "github.com/kernscope/kernscope/collector"
 
 func panels() []collector.Panel {
-	// What cgroups counted that are gone was in series of their own when it
-	// was counted.
+	// What is gone was in series of its own when it was counted: its counts
+	// come in one piece.
 	perSecond := func(matchers string) string {
-		return `sum by (process) (max without (job, exporter) (rate(ebpf_file_ops_total{` + matchers + `cgroup!="gone"}[$__range])))`
+		return `sum by (process) (max without (job, exporter) (rate(ebpf_file_ops_total{` + matchers + `process!="gone",cgroup!="gone"}[$__range])))`
 	}
 	top := `topk(15, ` + perSecond("") + `)`
 	only := func(operation string) collector.Query {

@@ -39,8 +39,8 @@ func alert(name, severity string, limit, lasts time.Duration) collector.Alert {
 		Summary:     "Tasks on {{ $labels.instance }} wait long for a CPU",
 		Description: "One of a hundred waits for a CPU on {{ $labels.instance }} was longer than {{ $value | humanizeDuration }} in the last 5 minutes.",
 		Runbook: "See who uses the CPUs (top, pidstat) and how many tasks are ready (vmstat, column r); " +
-			"whether a hypervisor takes time away (st in top). Waits for the next period of a CPU quota are apart, in ebpf_sched_throttled_latency: " +
-			"raise the cgroup's limit (nr_throttled in its cpu.stat, cpu.max). Before Linux 6.18, a part of them counts here.",
+			"whether a hypervisor takes time away (st in top). Waits for the next period of a CPU quota are apart, " +
+			"in ebpf_sched_throttled_latency_microseconds (_seconds with --units=seconds): raise the cgroup's limit (nr_throttled in its cpu.stat, cpu.max). Before Linux 6.18, a part of them counts here.",
 		Fires:  waits(limit * 2),
 		Quiet:  waits(limit / 2),
 		Labels: map[string]string{"instance": "db1"},

@@ -11,7 +11,7 @@ import "github.com/kernscope/kernscope/collector"
 func Spec() collector.Spec {
 	return collector.Spec{
 		Name: "schedlat",
-		Help: "Run-queue latency: the time tasks waited for a CPU",
+		Help: "Run-queue latency, and waits for a CPU quota",
 		Port: 9107,
 		Load: loadSchedlat,
 		Hooks: []collector.Hook{{

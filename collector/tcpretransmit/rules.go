@@ -22,7 +22,7 @@ func alerts() []collector.Alert {
 		Expr:        "max by (instance) (rate(ebpf_tcp_retransmits_total[5m])) > 10",
 		Summary:     "{{ $labels.instance }} sends many TCP segments again",
 		Description: `{{ $labels.instance }} sent {{ $value | printf "%.0f" }} TCP segments a second again in the last 5 minutes.`,
-		Runbook: "rate(ebpf_tcp_retransmits_by_kind_total[5m]) says what. established is loss: topk(5, rate(ebpf_tcp_retransmits_by_dest{destination!=\"gone\"}[5m])) " +
+		Runbook: "rate(ebpf_tcp_retransmits_by_kind_total[5m]) says what. established is loss: topk(5, rate(ebpf_tcp_retransmits_by_dest{kind=\"established\",destination!=\"gone\"}[5m])) " +
 			"says to whom: one destination is its path or the peer, all of them is this host's link (ip -s link, ethtool -S). " +
 			"syn is peers that do not answer, or a scan from this host (ss -tp state syn-sent). " +
 			"syn_ack is peers that do not complete a handshake: a flood of SYNs from forged addresses, or a lost way back (ss -tn state syn-recv).",

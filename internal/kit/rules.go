@@ -65,7 +65,7 @@ func Rules(asked Asked) ([]byte, error) {
 		to[group] = append(to[group], r)
 		return nil
 	}
-	for _, s := range append(slices.Clone(specs), selfRules(specs)) {
+	for _, s := range append(slices.Clone(specs), Self(specs)) {
 		for _, r := range s.Records {
 			if err := add(records, r.Group, r.Name, r.Expr, rule{Record: r.Name}); err != nil {
 				return nil, fmt.Errorf("recording rule %q of %s: %w", r.Name, s.Name, err)

@@ -61,7 +61,7 @@ func RuleTests(asked Asked) ([]byte, error) {
 	specs, unit := asked.Specs, asked.Unit
 	file := testFile{RuleFiles: []string{RulesFile}, EvaluationInterval: "1m"}
 	nothing := testGroup{Name: "no data", Interval: "1m", Input: []inputSeries{}}
-	for _, s := range append(slices.Clone(specs), selfRules(specs)) {
+	for _, s := range append(slices.Clone(specs), Self(specs)) {
 		for _, a := range s.Alerts {
 			groups, err := alertTests(a, unit)
 			if err != nil {

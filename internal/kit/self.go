@@ -17,10 +17,10 @@ const job = "kernscope"
 // what kernscope textfile writes.
 const textfileExporter = "textfile"
 
-// selfRules returns the rules about kernscope itself, which every collector gets for
+// Self returns the rules about kernscope itself, which every collector gets for
 // free. Lost events raise no alert: most reasons mean coarser labels, not a
 // wrong count, and which do is in the collectors' READMEs.
-func selfRules(specs []collector.Spec) collector.Spec {
+func Self(specs []collector.Spec) collector.Spec {
 	alerts := []collector.Alert{
 		down(), noCollector(),
 		statusAlert("failed", "KernscopeCollectorFailed",
@@ -107,9 +107,12 @@ func tableFull() collector.Alert {
 		Expr:        `max by (instance, collector, table) (kernscope_table_full) == 1`,
 		Summary:     "A table of collector {{ $labels.collector }} is full on {{ $labels.instance }}",
 		Description: "For 10 minutes events on {{ $labels.instance }} have found no room in the table {{ $labels.table }} of the collector {{ $labels.collector }}. They are counted as \"other\".",
-		Runbook: "kernscope_table_rows and kernscope_table_limit say how full it is. See what makes so many names: a storm of short-lived processes, " +
-			"addresses or cgroups, or somebody who means to. If kernscope_lost_events_total has the reason share_full, half of the room was taken, " +
-			"and a user, a cgroup or a network had a quarter of it or more, alone or together with others of the same hash. Totals stay exact.",
+		Runbook: "kernscope_table_rows and kernscope_table_limit say how full it is, where the table has a limit. " +
+			"See what makes so many names: short-lived processes, addresses or cgroups, or somebody who means to. " +
+			"If kernscope_lost_events_total has the reason share_full, half of the room was taken, " +
+			"and a user, a cgroup or a network had a quarter of it or more, alone or together with others of the same hash. " +
+			"The log on that host names the remedy: --collector.NAME.rows raises the limit; for diskio, restart kernscope, " +
+			"which makes room for the disks that are there by then. Totals stay exact.",
 		Fires:  full(1),
 		Quiet:  full(0),
 		Labels: map[string]string{"instance": "db1", "collector": "fileops", "table": "fileops_calls"},

@@ -18,28 +18,12 @@ func Folders(webConfig string) ([]string, error) {
 	if webConfig == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(webConfig)
+	named, err := named(webConfig)
 	if err != nil {
-		return nil, fmt.Errorf("reading the web configuration file: %w", err)
-	}
-	var named struct {
-		TLS struct {
-			Cert      string `yaml:"cert_file"`
-			Key       string `yaml:"key_file"`
-			ClientCAs string `yaml:"client_ca_file"`
-		} `yaml:"tls_server_config"`
-	}
-	if err := yaml.Unmarshal(text, &named); err != nil {
-		return nil, fmt.Errorf("reading the web configuration file %s: %w", webConfig, err)
+		return nil, err
 	}
 	var folders []string
-	for _, file := range []string{webConfig, named.TLS.Cert, named.TLS.Key, named.TLS.ClientCAs} {
-		if file == "" {
-			continue
-		}
-		if !filepath.IsAbs(file) && file != webConfig {
-			file = filepath.Join(filepath.Dir(webConfig), file)
-		}
+	for _, file := range append(named, webConfig) {
 		folders = append(folders, filepath.Dir(file))
 		if target, err := filepath.EvalSymlinks(file); err == nil {
 			folders = append(folders, filepath.Dir(target))
@@ -47,4 +31,33 @@ func Folders(webConfig string) ([]string, error) {
 	}
 	slices.Sort(folders)
 	return slices.Compact(folders), nil
+}
+
+// named returns the files that a web configuration file names.
+func named(webConfig string) ([]string, error) {
+	text, err := os.ReadFile(webConfig)
+	if err != nil {
+		return nil, fmt.Errorf("reading the web configuration file: %w", err)
+	}
+	var config struct {
+		TLS struct {
+			Cert      string `yaml:"cert_file"`
+			Key       string `yaml:"key_file"`
+			ClientCAs string `yaml:"client_ca_file"`
+		} `yaml:"tls_server_config"`
+	}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		return nil, fmt.Errorf("reading the web configuration file %s: %w", webConfig, err)
+	}
+	var files []string
+	for _, file := range []string{config.TLS.Cert, config.TLS.Key, config.TLS.ClientCAs} {
+		if file == "" {
+			continue
+		}
+		if !filepath.IsAbs(file) {
+			file = filepath.Join(filepath.Dir(webConfig), file)
+		}
+		files = append(files, file)
+	}
+	return files, nil
 }

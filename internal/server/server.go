@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log"
 	"log/slog"
 	"net"
@@ -124,6 +125,9 @@ func Check(telemetryPath string, maxRequests int, webConfig string) error {
 	}
 	err := checkFile(webConfig)
 	if err == nil {
+		err = checkNamed(webConfig)
+	}
+	if err == nil {
 		err = validate(webConfig)
 	}
 	if err != nil {
@@ -161,6 +165,21 @@ func checkFile(path string) error {
 		return errors.New("it is no regular file")
 	case about.Size() > mostConfig:
 		return fmt.Errorf("it has %d bytes, of which a configuration has no use for more than %d", about.Size(), mostConfig)
+	}
+	return nil
+}
+
+// checkNamed returns an error if reading a file that a web configuration file names might not end.
+// Whatever else is wrong with the configuration, validate says.
+func checkNamed(webConfig string) error {
+	files, err := named(webConfig)
+	if err != nil {
+		return nil
+	}
+	for _, file := range files {
+		if err := checkFile(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: %w", file, err)
+		}
 	}
 	return nil
 }

@@ -13,9 +13,12 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/prometheus/common/model"
+
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/builtin"
 	"github.com/kernscope/kernscope/internal/house"
+	"github.com/kernscope/kernscope/internal/kit"
 )
 
 //go:generate go run . ../../..
@@ -33,6 +36,7 @@ func main() {
 	}
 	for _, p := range []part{
 		{"README.md", "collectors", table(builtin.Collectors())},
+		{"README.md", "alerts", alerts(append(builtin.Collectors(), kit.Self(builtin.Collectors())))},
 		{"docs/ARCHITECTURE.md", "rooms", house.Table()},
 	} {
 		if err := p.write(os.Args[1]); err != nil {
@@ -79,4 +83,26 @@ func table(specs []collector.Spec) string {
 		fmt.Fprintf(&text, "| [%s](collector/%s/README.md) | %s | %s |\n", s.Name, folder, port, s.Help)
 	}
 	return text.String()
+}
+
+// alerts returns the alerts of the specs as a table of Markdown.
+func alerts(specs []collector.Spec) string {
+	var text strings.Builder
+	text.WriteString("| alert | condition | for | severity |\n|---|---|---|---|\n")
+	for _, s := range specs {
+		for _, a := range s.Alerts {
+			fmt.Fprintf(&text, "| %s | %s | %s | %s |\n", a.Name, condition(a), model.Duration(a.For), a.Severity)
+		}
+	}
+	return text.String()
+}
+
+// condition returns what an alert is on, for a cell of a table.
+func condition(a collector.Alert) string {
+	text := "`" + strings.Join(strings.Fields(a.Expr), " ") + "`"
+	if s := a.Slow; s != nil {
+		text = fmt.Sprintf("the %v quantile of `%s` in %s, by %s, is above %v",
+			s.Quantile, s.Metric, model.Duration(s.Window), strings.Join(s.By, ", "), s.Limit)
+	}
+	return strings.ReplaceAll(text, "|", `\|`)
 }

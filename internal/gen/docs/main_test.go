@@ -5,6 +5,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kernscope/kernscope/collector"
 )
@@ -37,5 +38,20 @@ func TestTableOfCollectors(t *testing.T) {
 		if !strings.Contains(got, want) {
 			t.Errorf("lacks %q:\n%s", want, got)
 		}
+	}
+}
+
+func TestTableOfAlerts(t *testing.T) {
+	got := alerts([]collector.Spec{
+		{Alerts: []collector.Alert{{Name: "Few", Expr: "a{b=~\"c|d\"}\n  > 1", For: 90 * time.Second, Severity: "warning"}}},
+		{Alerts: []collector.Alert{{Name: "Late", Severity: "critical", Slow: &collector.Slow{
+			Metric: "e", Quantile: 0.99, Limit: 50 * time.Millisecond, Window: 5 * time.Minute, By: []string{"f", "g"},
+		}}}},
+	})
+	want := "| alert | condition | for | severity |\n|---|---|---|---|\n" +
+		"| Few | `a{b=~\"c\\|d\"} > 1` | 1m30s | warning |\n" +
+		"| Late | the 0.99 quantile of `e` in 5m, by f, g, is above 50ms | 0s | critical |\n"
+	if got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}
 }
