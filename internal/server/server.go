@@ -104,6 +104,7 @@ type Server struct {
 	press       *press
 	desk        desk
 	connections connections
+	files       webFiles
 	ready       atomic.Bool
 	sendTimeout time.Duration
 	readTimeout time.Duration
@@ -195,6 +196,7 @@ func Listen(cfg Config) (*Server, error) {
 		pens:        make(chan struct{}, mostPens),
 		desk:        desk{most: sendingBytes, copies: make(map[*page]int)},
 		connections: connections{most: mostConnections, logger: cfg.Logger, open: make(map[*connection]bool)},
+		files:       webFiles{path: *cfg.Web.WebConfigFile, logger: cfg.Logger},
 		sendTimeout: sendTimeout, readTimeout: readTimeout, grace: defaultGrace,
 	}
 	if cfg.MaxRequests > 0 {
@@ -282,13 +284,17 @@ func (s *Server) newHTTP(l listener) *http.Server {
 			MaxReceiveBufferPerStream:     streamBytes,
 			WriteByteTimeout:              s.sendTimeout,
 		},
-		ErrorLog: log.New(&clientLog{s.cfg.Logger}, "", 0),
+		ConnState: s.files.changed,
+		ErrorLog:  log.New(&clientLog{s.cfg.Logger, &s.files}, "", 0),
 	}
 }
 
 // clientLog logs what net/http says. Errors such as failed handshakes are the client's, so they are
-// logged at debug level. Panics are ours.
-type clientLog struct{ logger *slog.Logger }
+// logged at debug level. Panics are ours, and so are files that a handshake cannot read.
+type clientLog struct {
+	logger *slog.Logger
+	files  *webFiles
+}
 
 func (l *clientLog) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
@@ -296,6 +302,9 @@ func (l *clientLog) Write(line []byte) (int, error) {
 		l.logger.Error("A request failed", "err", text)
 	} else {
 		l.logger.Debug(text)
+	}
+	if strings.Contains(text, "TLS handshake error") {
+		l.files.refused()
 	}
 	return len(line), nil
 }
