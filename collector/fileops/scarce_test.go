@@ -51,7 +51,8 @@ func TestNoMemoryIsNotFull(t *testing.T) {
 	}
 	names, sum := namesOf(n, storm)
 	if lost("no_memory") == 0 || lost("map_full") != 0 || sum+lost("no_memory")+lost("busy")+lost("share_full") < 10_000 {
-		t.Errorf("%d names have a row; %d calls found no memory, %d the table full", names, lost("no_memory"), lost("map_full"))
+		t.Errorf("%d names have a row; %d calls found no memory, %d the table full, %d a share full, %d the map busy",
+			names, lost("no_memory"), lost("map_full"), lost("share_full"), lost("busy"))
 	}
 	if full := n.Value("kernscope_table_full", "collector=fileops", "table=fileops_calls"); full != 0 {
 		t.Error("the table is said to be full")

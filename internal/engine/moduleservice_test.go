@@ -108,7 +108,7 @@ func TestServiceThatMayNotProbe(t *testing.T) {
 		t.Helper()
 		s.becomes(engine.Waiting)
 		loadModule(t)
-		r := s.becomes(engine.Failed)
+		r := s.becomes(engine.Denied)
 		for _, part := range []string{"kernel.perf_event_paranoid=3", "CAP_SYS_ADMIN", "does not have it"} {
 			if !strings.Contains(r.State.Reason, part) {
 				t.Errorf("the reason does not say %q: %s", part, r.State.Reason)
@@ -163,7 +163,7 @@ func TestServiceThatMayNotHold(t *testing.T) {
 	unloadModule(t)
 	s.becomes(engine.Waiting)
 	loadModule(t)
-	r := s.becomes(engine.Failed)
+	r := s.becomes(engine.Denied)
 	if !strings.Contains(r.State.Reason, "--keep-capabilities=none forbids holding it") || !strings.Contains(r.State.Remedy, "restart") {
 		t.Errorf("the state does not say why: %+v", r.State)
 	}
