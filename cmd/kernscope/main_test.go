@@ -78,7 +78,7 @@ func TestBadInputIsOneClearLine(t *testing.T) {
 		{[]string{"serve", "--web.config.file=/dev/zero"}, exitUsage, []string{"/dev/zero", "no regular file"}},
 		{[]string{"serve", "--web.config.file=" + fifo}, exitUsage, []string{"fifo", "no regular file"}},
 		{[]string{"serve", "--web.config.file=" + dir}, exitUsage, []string{"no regular file"}},
-		{[]string{"serve", "--web.config.file=" + pipes}, exitUsage, []string{"pipes.yml", "pipe or a device"}},
+		{[]string{"serve", "--web.config.file=" + pipes}, exitUsage, []string{"pipes.yml", "fifo", "no regular file"}},
 		{[]string{"serve", "--web.config.file=" + huge}, exitUsage, []string{"huge", "bytes"}},
 		{[]string{"textfile", "--no-pin", "--window=1ms", "--directory=" + fifo}, exitFailure, []string{"fifo", "not a directory"}},
 		{[]string{"serve", "--web.listen-address="}, exitUsage, []string{"--web.listen-address", "give a value"}},

@@ -31,18 +31,18 @@ func TestNoMemoryIsNotFull(t *testing.T) {
 		t.Log("no hierarchy of cgroups has a controller of memory")
 		return
 	}
-	const scarce = "kernscope-scarce"
-	h.make(t, scarce)
-	h.enter(t, scarce) // the maps' memory is the cgroup's
+	const group = "kernscope-scarce"
+	h.make(t, group)
+	h.enter(t, group) // the maps' memory is the cgroup's
 	e := kerneltest.Run(t, kerneltest.WithRows(Spec(), 20_000))
 	h.enter(t, "/")
-	t.Cleanup(func() { h.remove(t, scarce) })
-	t.Cleanup(func() { h.write(t, scarce, limit, unlimited(limit)) })
-	used, err := os.ReadFile(filepath.Join(string(h), scarce, usage))
+	t.Cleanup(func() { h.remove(t, group) })
+	t.Cleanup(func() { h.write(t, group, limit, unlimited(limit)) })
+	used, err := os.ReadFile(filepath.Join(string(h), group, usage))
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.write(t, scarce, limit, strings.TrimSpace(string(used)))
+	h.write(t, group, limit, strings.TrimSpace(string(used)))
 	storm, work := kerneltest.Own("s"), kerneltest.Own("w")
 	reading(t, 0, storm, 10_000)
 	n := kerneltest.Read(t, e)
@@ -50,14 +50,18 @@ func TestNoMemoryIsNotFull(t *testing.T) {
 		return int(n.Value("kernscope_lost_events_total", "collector=fileops", "reason="+reason))
 	}
 	names, sum := namesOf(n, storm)
-	if lost("no_memory") == 0 || lost("map_full") != 0 || sum+lost("no_memory")+lost("busy")+lost("share_full") < 10_000 {
+	scarce := lost("no_memory")
+	if kerneltest.Kernel() == "6.1" { // it refuses with another error
+		scarce += lost("busy")
+	}
+	if scarce == 0 || lost("map_full") != 0 || sum+lost("no_memory")+lost("busy")+lost("share_full") < 10_000 {
 		t.Errorf("%d names have a row; %d calls found no memory, %d the table full, %d a share full, %d the map busy",
 			names, lost("no_memory"), lost("map_full"), lost("share_full"), lost("busy"))
 	}
 	if full := n.Value("kernscope_table_full", "collector=fileops", "table=fileops_calls"); full != 0 {
 		t.Error("the table is said to be full")
 	}
-	h.write(t, scarce, limit, unlimited(limit))
+	h.write(t, group, limit, unlimited(limit))
 	kerneltest.Until(t, "names have rows when there is memory", func() error {
 		reading(t, 0, work, 100)
 		if names, sum := namesOf(kerneltest.Read(t, e), work); names != 100 || sum < 100 {
