@@ -5,6 +5,7 @@ package diskio
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"os"
 	"path/filepath"
@@ -48,8 +49,12 @@ func (n names) read(context.Context) (map[string][]metric.Sample, error) {
 // volume returns the name that people give a volume of device mapper or an array of
 // md; of any other disk, the device's own name.
 func (n names) volume(folder, device string) string {
-	if name := line(filepath.Join(folder, "dm/name")); name != "" {
-		return name
+	// Their drivers name them so. Most disks are neither, and need no look into their folder.
+	switch {
+	case strings.HasPrefix(device, "dm-"):
+		return cmp.Or(line(filepath.Join(folder, "dm/name")), device)
+	case !strings.HasPrefix(device, "md"):
+		return device
 	}
 	if _, err := os.Stat(filepath.Join(folder, "md")); err != nil {
 		return device
