@@ -17,12 +17,12 @@ func TestConfigPrintsWhatWasChosen(t *testing.T) {
 	}{
 		{
 			"config rules",
-			[]string{"DiskLatencyP99High", "TcpRetransmitRateHigh", "KernscopeDown", "rate(ebpf_disk_io_latency_microseconds[5m])", "/ 1000000"},
+			[]string{"DiskLatencyP99High", "TcpRetransmitRateHigh", "KernscopeDown", `rate(ebpf_disk_io_latency_microseconds{device!="gone"}[5m])`, "/ 1000000"},
 			[]string{"_seconds_bucket"},
 		},
 		{
 			"config rules diskio --units=seconds",
-			[]string{"DiskLatencyP99High", "KernscopeDown", "rate(ebpf_disk_io_latency_seconds_bucket[5m])"},
+			[]string{"DiskLatencyP99High", "KernscopeDown", `rate(ebpf_disk_io_latency_seconds_bucket{device!="gone"}[5m])`},
 			[]string{"TcpRetransmitRateHigh", "microseconds", "/ 1000000"},
 		},
 		{
