@@ -4,6 +4,7 @@ package label
 
 import (
 	"encoding/binary"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,11 +39,15 @@ func FuzzDisks(f *testing.F) {
 		d := NewDisks(sysfs)
 		gone := d.Look(map[string]bool{raw: true})
 		value := d.Label("device", raw)
-		if !utf8.ValidString(value) || slices.Contains(reserved, value) {
-			t.Errorf("%q with number %q reads %q", name, number, value)
+		want := Gone
+		switch _, there := d.(*disks).names[disk]; {
+		case there:
+			want = Name(strings.ReplaceAll(name, "!", "/"))
+		case d.(*disks).names == nil && disk != diskInode: // the number is none
+			want = fmt.Sprintf("id:%d", disk&^diskInode)
 		}
-		if whole := strings.HasPrefix(value, "id:"); whole == (value == Name(strings.ReplaceAll(name, "!", "/"))) || !whole && gone[raw] {
-			t.Errorf("%q with number %q reads %q, stale %v", name, number, value, gone[raw])
+		if value != want || !utf8.ValidString(value) || gone[raw] {
+			t.Errorf("%q with number %q reads %q, want %q; stale %v", name, number, value, want, gone[raw])
 		}
 	})
 }
