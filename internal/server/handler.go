@@ -87,23 +87,35 @@ func (s *Server) answerReady(w http.ResponseWriter, _ *http.Request) {
 }
 
 // limit returns a handler that refuses a scrape while the highest number of scrapes is running.
+// Requests with a query can have any number of forms, so a quarter of the slots is for others.
 func (s *Server) limit(next http.Handler) http.Handler {
 	if s.slots == nil {
 		return next
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case s.slots <- struct{}{}:
-			defer func() { <-s.slots }()
-			next.ServeHTTP(w, r)
-		default:
-			if s.refuses.begins() {
-				s.cfg.Logger.Warn("Refusing scrapes: too many of different forms are running", "limit", cap(s.slots))
+		for _, slots := range s.takes(r) {
+			select {
+			case slots <- struct{}{}:
+				defer func() { <-slots }()
+			default:
+				if s.refuses.begins() {
+					s.cfg.Logger.Warn("Refusing scrapes: too many of different forms are running", "limit", cap(slots))
+				}
+				answer(w, http.StatusServiceUnavailable,
+					fmt.Sprintf("%d scrapes are running, which is the limit. Try again later.", cap(slots)))
+				return
 			}
-			answer(w, http.StatusServiceUnavailable,
-				fmt.Sprintf("%d scrapes are running, which is the limit. Try again later.", cap(s.slots)))
 		}
+		next.ServeHTTP(w, r)
 	})
+}
+
+// takes returns where a request takes a slot.
+func (s *Server) takes(r *http.Request) []chan struct{} {
+	if r.URL.RawQuery == "" {
+		return []chan struct{}{s.slots}
+	}
+	return []chan struct{}{s.queries, s.slots}
 }
 
 // collectors returns the collectors that an address serves.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -197,4 +198,37 @@ func TestLimitOfRequests(t *testing.T) {
 		t.Errorf("a scrape after the others has code %d", code)
 	}
 	contains(t, body, `promhttp_metric_handler_requests_total{code="503"} 2`)
+}
+
+// TestQueriesLeaveSlots has clients ask for all that requests with a query may take. A scraper
+// without one is served.
+func TestQueriesLeaveSlots(t *testing.T) {
+	entered, release := make(chan struct{}), make(chan struct{})
+	i := start(t, func(cfg *Config) {
+		cfg.MaxRequests = 4
+		cfg.Families = func(ctx context.Context, names []string) ([]metric.Family, error) {
+			if len(names) == 1 {
+				entered <- struct{}{}
+				<-release
+			}
+			return source(ctx, names)
+		}
+	})
+	var codes sync.WaitGroup
+	for _, name := range []string{"diskio", "schedlat", "diskio&name[]=x"} {
+		codes.Go(func() {
+			if code, _, _ := i.page("/metrics?collect[]=" + name); code != http.StatusOK {
+				t.Errorf("a query within the limit has code %d", code)
+			}
+		})
+		receive(t, "a scrape", entered)
+	}
+	if code, body, _ := i.page("/metrics?name[]=y"); code != http.StatusServiceUnavailable {
+		t.Errorf("the fourth query has code %d: %s", code, body)
+	}
+	if code, _, _ := i.page("/metrics"); code != http.StatusOK {
+		t.Errorf("the scrape without a query has code %d", code)
+	}
+	close(release)
+	codes.Wait()
 }

@@ -179,7 +179,7 @@ func TestPagesAreWrittenInTurn(t *testing.T) {
 	const forms = 10 * mostPens
 	h := &heavy{next: make(chan struct{})}
 	i := start(t, func(cfg *Config) {
-		cfg.MaxRequests = forms
+		cfg.MaxRequests = 2 * forms
 		cfg.SelfMetrics = prometheus.NewRegistry()
 		cfg.SelfMetrics.MustRegister(h)
 	})

@@ -99,6 +99,7 @@ type Server struct {
 	cfg         Config
 	listeners   []listener
 	slots       chan struct{} // nil if scrapes are not limited
+	queries     chan struct{} // those of the slots that requests with a query may take
 	pens        chan struct{} // of pages that are being written
 	refuses     episode
 	press       *press
@@ -201,6 +202,7 @@ func Listen(cfg Config) (*Server, error) {
 	}
 	if cfg.MaxRequests > 0 {
 		s.slots = make(chan struct{}, cfg.MaxRequests)
+		s.queries = make(chan struct{}, cfg.MaxRequests-cfg.MaxRequests/4)
 	}
 	var err error
 	s.listeners, err = openAll(&s.cfg)
