@@ -19,10 +19,9 @@ const (
 	// socketBytes is how much the kernel may hold of what a client sent and we did not read, and of
 	// what we sent and it did not read. Without a limit, it may be megabytes for each.
 	socketBytes = 64 << 10
-	// newcomer is how long a client that has just come has to ask before it may be cut off, and
-	// newcomerPause how often others that come meanwhile look whether there is room. So no more can
-	// come than mostConnections in this time.
-	newcomer      = 20 * time.Millisecond
+	// newcomer is how long a client that has just come has to be answered before it may be cut off,
+	// and newcomerPause how often others that come meanwhile look whether there is room.
+	newcomer      = 100 * time.Millisecond
 	newcomerPause = time.Millisecond
 	// episodeGap is how long a state must be over before its return is news.
 	episodeGap = time.Minute
@@ -159,8 +158,8 @@ func (c *connections) add(conn net.Conn) net.Conn {
 	return own
 }
 
-// makeRoom cuts a connection off. Clients that have just come may ask first: many that come at once
-// wait in the kernel's queue.
+// makeRoom cuts a connection off. Clients that have just come are answered first: many that come at
+// once wait in the kernel's queue.
 func (c *connections) makeRoom() {
 	for begin := time.Now(); time.Since(begin) < newcomer; time.Sleep(newcomerPause) {
 		c.mu.Lock()
