@@ -13,13 +13,5 @@ func panels() []collector.Panel {
 			{Expr: `{{quantile 0.5 "ebpf_sched_runqueue_latency" "$__rate_interval" "instance"}}`, Legend: "{{instance}} p50"},
 			{Expr: `{{quantile 0.99 "ebpf_sched_runqueue_latency" "$__rate_interval" "instance"}}`, Legend: "{{instance}} p99"},
 		},
-	}, {
-		Row: collector.RowSystem, Place: 4, Type: "timeseries", Unit: "s", Log: true,
-		Title:       "Waits for a CPU quota",
-		Description: "How long tasks waited to run after their cgroup had used up its CPU quota: half of them no longer than p50, 1 of 100 longer than p99.",
-		Queries: []collector.Query{
-			{Expr: `{{quantile 0.5 "ebpf_sched_throttled_latency" "$__rate_interval" "instance"}}`, Legend: "{{instance}} p50"},
-			{Expr: `{{quantile 0.99 "ebpf_sched_throttled_latency" "$__rate_interval" "instance"}}`, Legend: "{{instance}} p99"},
-		},
 	}}
 }
