@@ -4,14 +4,12 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/cilium/ebpf"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
-	"golang.org/x/sys/unix"
 
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
@@ -43,7 +41,7 @@ func TestContainersCPUs(t *testing.T) {
 			for n := 1; n <= 3; n++ {
 				counted() // looks for CPUs
 				const pages = 1000
-				faultOn(t, last, pages)
+				kerneltest.Fault(t, "lxcfs-faulter", last, pages)
 				if got := counted(); got < n*pages || got > n*(pages+100) {
 					t.Errorf("%d faults counted, %d pages were touched %d times", got, pages, n)
 				}
@@ -89,26 +87,4 @@ func sample(t *testing.T, text, family, label string) float64 {
 		}
 	}
 	return 0
-}
-
-// faultOn has a thread on the CPU touch so many new pages.
-func faultOn(t *testing.T, cpu, pages int) {
-	t.Helper()
-	size := pages * os.Getpagesize()
-	fresh, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Munmap(fresh)
-	if err := unix.Madvise(fresh, unix.MADV_NOHUGEPAGE); err != nil {
-		t.Fatal(err)
-	}
-	var threads kerneltest.Threads
-	threads.Go(t, cpu, func() {
-		kerneltest.Rename(t, "lxcfs-faulter")
-		for at := 0; at < size; at += os.Getpagesize() {
-			fresh[at] = 1
-		}
-	})
-	threads.Wait()
 }

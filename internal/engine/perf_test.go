@@ -7,36 +7,11 @@ import (
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/kernscope/kernscope/collector"
 	"github.com/kernscope/kernscope/collector/memory"
 	"github.com/kernscope/kernscope/internal/engine"
 	"github.com/kernscope/kernscope/internal/kerneltest"
 )
-
-// fault makes a thread on the CPU, by the name "pinned-faulter", touch so many
-// new pages.
-func fault(t *testing.T, cpu, pages int) {
-	t.Helper()
-	size := pages * os.Getpagesize()
-	fresh, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer unix.Munmap(fresh)
-	if err := unix.Madvise(fresh, unix.MADV_NOHUGEPAGE); err != nil {
-		t.Fatal(err)
-	}
-	var threads kerneltest.Threads
-	threads.Go(t, cpu, func() {
-		kerneltest.Rename(t, "pinned-faulter")
-		for at := 0; at < size; at += os.Getpagesize() {
-			fresh[at] = 1
-		}
-	})
-	threads.Wait()
-}
 
 // TestPinnedEventsFollowCPUs lets pages be touched while no engine runs, and
 // after a CPU was off and on again meanwhile, which ends its events.
@@ -62,7 +37,7 @@ func TestPinnedEventsFollowCPUs(t *testing.T) {
 	cpus := kerneltest.CPUs(t)
 	last := cpus[len(cpus)-1]
 	run(func(e *engine.Engine, faults func() int) {
-		fault(t, last, pages)
+		kerneltest.Fault(t, "pinned-faulter", last, pages)
 		check("at first", faults(), pages)
 	})
 	if kerneltest.Kernel() == "5.10" {
@@ -73,7 +48,7 @@ func TestPinnedEventsFollowCPUs(t *testing.T) {
 		})
 		return
 	}
-	fault(t, last, pages)
+	kerneltest.Fault(t, "pinned-faulter", last, pages)
 	run(func(e *engine.Engine, faults func() int) {
 		if len(adopted(e)) != 1 {
 			t.Fatalf("not adopted: %+v", e.States()[0])
@@ -90,11 +65,11 @@ func TestPinnedEventsFollowCPUs(t *testing.T) {
 	}
 	run(func(e *engine.Engine, faults func() int) {
 		before := faults() // which looks for CPUs
-		fault(t, 1, pages)
+		kerneltest.Fault(t, "pinned-faulter", 1, pages)
 		check("CPU that was off", faults()-before, pages)
 	})
 	before := below(t, dir)
-	fault(t, 1, pages)
+	kerneltest.Fault(t, "pinned-faulter", 1, pages)
 	run(func(e *engine.Engine, faults func() int) {
 		check("CPU that was off, then adopted", faults(), 4*pages)
 	})

@@ -92,6 +92,28 @@ func ReadAs(t testing.TB, name string, n int) {
 	})
 }
 
+// Fault has a thread of this name on the CPU touch so many new pages.
+func Fault(t testing.TB, name string, cpu, pages int) {
+	t.Helper()
+	size := pages * os.Getpagesize()
+	fresh, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(fresh)
+	if err := unix.Madvise(fresh, unix.MADV_NOHUGEPAGE); err != nil {
+		t.Fatal(err)
+	}
+	var threads Threads
+	threads.Go(t, cpu, func() {
+		Rename(t, name)
+		for at := 0; at < size; at += os.Getpagesize() {
+			fresh[at] = 1
+		}
+	})
+	threads.Wait()
+}
+
 // BlockSignals keeps signals, of which Go's scheduler sends some, from the
 // calling thread until it ends.
 func BlockSignals(t testing.TB) {
