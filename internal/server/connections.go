@@ -60,8 +60,8 @@ type connection struct {
 	net.Conn
 	all  *connections
 	host string
-	// read is until when the client is spared, guarded by all.mu: for a moment after it came, and after
-	// it was last sent something.
+	// read is when the client last took something, guarded by all.mu. Before it has, it is the time
+	// until which it is a newcomer.
 	read time.Time
 	// pages is how many the client waits for, since a time. Both are guarded by all.mu.
 	pages int
@@ -216,7 +216,7 @@ func (c *connection) Write(b []byte) (int, error) {
 		return n, err
 	}
 	c.all.mu.Lock()
-	c.read = time.Now().Add(newcomer) // cutting it off now would take away what it is about to read
+	c.read = time.Now()
 	c.all.mu.Unlock()
 	return n, nil
 }
