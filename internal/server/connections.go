@@ -63,9 +63,19 @@ type connection struct {
 	// read is when the client last took something, guarded by all.mu. Before it has, it is the time
 	// until which it is a newcomer.
 	read time.Time
-	// pages is how many the client waits for, since a time. Both are guarded by all.mu.
-	pages int
-	since time.Time
+	// pages is how many the client waits for, since a time. After it has waited for the last one, it is
+	// spared for as long as a newcomer, so that the page can be sent. All are guarded by all.mu.
+	pages  int
+	since  time.Time
+	spared time.Time
+}
+
+// until returns until when the client is not cut off, if others may be. The caller holds the lock.
+func (c *connection) until() time.Time {
+	if c.spared.After(c.read) {
+		return c.spared
+	}
+	return c.read
 }
 
 // connectionKey is the key of a request's connection in its context.
@@ -95,6 +105,7 @@ func working(r *http.Request) (done func()) {
 		c.all.mu.Lock()
 		defer c.all.mu.Unlock()
 		c.pages--
+		c.spared = time.Now().Add(newcomer)
 	}
 }
 
@@ -164,7 +175,7 @@ func (c *connections) makeRoom() {
 	for begin := time.Now(); time.Since(begin) < newcomer; time.Sleep(newcomerPause) {
 		c.mu.Lock()
 		one := c.victim()
-		unanswered := one != nil && one.read.After(time.Now())
+		unanswered := one != nil && one.until().After(time.Now())
 		c.mu.Unlock()
 		if !unanswered {
 			break
@@ -205,7 +216,7 @@ func (c *connection) before(other *connection, of map[string]int) bool {
 	case c.pages > 0:
 		return c.since.After(other.since)
 	}
-	return c.read.Before(other.read)
+	return c.until().Before(other.until())
 }
 
 // Write sends, and notes that the client reads.
