@@ -181,7 +181,8 @@ func TestForged(t *testing.T) {
 			if addresses != aloneAddresses || networks != alonePrefixes {
 				c.Errorf("%d addresses and %d networks, want %d and %d", addresses, networks, aloneAddresses, alonePrefixes)
 			}
-			kerneltest.Check(c, "SYN-ACKs by destination", within(got, f.network)+got["other"], c.exact(strangers))
+			// A row beyond the limit is gone by the reading: see TestScan.
+			kerneltest.Check(c, "SYN-ACKs by destination", within(got, f.network)+got["other"]+got["gone"], c.exact(strangers))
 			c.kind(after, "syn_ack", "SYNs in the names of 1,500, "+tt.name, "SYNs sent", strangers)
 
 			// When it has been read, the table has room for who comes then.
