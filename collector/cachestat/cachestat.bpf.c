@@ -355,7 +355,8 @@ int BPF_PROG(cachestat_get_pages, struct address_space *mapping, unsigned long i
 		read->index = index;
 		if (read->due) {
 			cachestat_look(counts, read, index);
-		} else if (read->begin < read->end && read->begin <= index) {
+		} else if (read->begin < read->end) {
+			/* What was there before may be in this batch, with more. */
 			cachestat_got_until(counts, read, index);
 			cachestat_got_until(counts, read,
 					    cachestat_there(mapping, index, read->end));
